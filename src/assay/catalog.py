@@ -1,0 +1,28 @@
+"""The table of tasks: name on the command line -> where its `task` object is, imported when asked for."""
+
+import difflib
+
+from assay.core.method import locate
+from assay.core.task import Task
+
+TASKS: dict[str, str] = {
+    "tabular": "assay.tabular.task:task",
+}
+
+CLAIMS: dict[str, str] = {
+    "tabular": "assay.tabular.claims:claims",
+}
+
+
+def task(name: str) -> Task:
+    """The task called `name`; `-` and `_` are the same.
+
+    Raises:
+        ValueError: there is no such task.
+    """
+    name = name.replace("_", "-")
+    if name not in TASKS:
+        near = difflib.get_close_matches(name, TASKS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"there is no task {name!r}{hint}; there are {', '.join(TASKS)}")
+    return locate(TASKS[name])

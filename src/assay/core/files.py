@@ -1,0 +1,67 @@
+"""Files that are either whole or not there: written under a temporary name, renamed when complete."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yields an empty folder that becomes `target` when the block ends well, and vanishes otherwise.
+
+    A folder that is already at `target` is replaced. If another process puts one there first, while
+    both were writing the same content, that one stays.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield scratch
+        publish(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Renames `folder` to `target`, replacing what is there."""
+    old = target.with_name(f".{target.name}-old-{os.getpid()}")
+    for _ in range(3):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(target, old)
+        try:
+            os.replace(folder, target)
+            break
+        except OSError:  # Somebody else published between our two renames: theirs gives way again.
+            continue
+    else:
+        raise OSError(f"could not publish {target}: another process keeps writing it")
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path` atomically."""
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(scratch, 0o666 & ~_umask())
+        os.replace(scratch, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(scratch)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as JSON (NaN and infinity are refused) to `path` atomically."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,85 @@
+"""A board as a table for the terminal."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from assay.core.statistics import interval
+
+if TYPE_CHECKING:
+    from assay.core.board import Board, Row
+
+
+def leaderboard(board: "Board") -> RenderableType:
+    """The table: rank, method, every metric with its interval, cost; below it the verdict and what failed."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", justify="right", style="dim")
+    table.add_column("method", no_wrap=True)
+    for i, metric in enumerate(board.metrics):
+        arrow = "↑" if metric.better == "higher" else "↓"
+        unit = f" {metric.unit}" if metric.unit else ""
+        # Only the deciding metric must stay readable on a narrow terminal.
+        table.add_column(f"{metric.name}{unit} {arrow}", justify="right", no_wrap=i == 0)
+    for header in ("fit CPU", "predict", "memory", "model"):
+        table.add_column(header, justify="right", no_wrap=True)
+    tied = {difference.second for difference in board.contenders}
+    for rank, row in enumerate(board.ranking, start=1):
+        style = "bold green" if row.name == board.winner else "" if row.status == "ok" else "red"
+        mark = " ≈" if row.name in tied else ""
+        name = Text(row.name + mark, style=style)
+        if row.peer:
+            name.append(" peer", style="dim")
+        scores = [format_interval(row.values(metric.name)) for metric in board.metrics]
+        table.add_row(str(rank) if row.status == "ok" else row.status, name, *scores, *_costs(row))
+    seeds = f"{len(board.seeds)} seed{'s' if len(board.seeds) != 1 else ''}"
+    budget = f", budget {board.budget}" if board.budget else ""
+    heading = Text.assemble((board.question, "bold"), f"\n{board.data['name']}, {seeds}{budget}\n")
+    failures = [Text(f"{r.name}: {r.status}: {r.error}", style="red") for r in board.ranking if r.error]
+    parts = [heading, table, Text(), Text(board.verdict, style="bold"), *failures]
+    if tied:
+        parts.append(
+            Text("≈ not separated from the leader by the 95 % interval of the paired difference", "dim")
+        )
+    return Group(*parts)
+
+
+def format_interval(values: Sequence[float]) -> str:
+    """Mean and half-width with as many digits as the interval supports, such as "0.9271 ±0.0008"."""
+    if not values:
+        return "-"
+    mean, _, high = interval(values)
+    half = high - mean
+    if not half > 0:  # One seed, or no spread at all.
+        return f"{mean:.4g}" if abs(mean) >= 1 else f"{mean:.4f}"
+    digits = max(0, min(6, 1 - _exponent(half)))
+    return f"{mean:.{digits}f} ±{half:.{digits}f}"
+
+
+def format_bytes(count: float) -> str:
+    """Bytes with a decimal prefix, such as "1.5 MB"."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds in three digits, in ms below one second."""
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def _exponent(value: float) -> int:
+    return int(f"{value:e}".partition("e")[2])
+
+
+def _costs(row: "Row") -> list[str]:
+    forms = {"fit_cpu": format_seconds, "predict_cpu": format_seconds}
+    cells = []
+    for name in ("fit_cpu", "predict_cpu", "peak_memory", "model_size"):
+        values = row.costs(name)
+        cells.append(forms.get(name, format_bytes)(interval(values).mean) if values else "-")
+    return cells
