@@ -70,7 +70,7 @@ def locate(path: str) -> Any:
 
 
 def location(thing: Any) -> str | None:
-    """The "package.module:Name" under which a fresh process finds the module-level object `thing`, or None."""
+    """The "package.module:Name" where a fresh process finds the module-level object `thing`, or None."""
     module_name = thing.__module__ if isinstance(thing, type) else type(thing).__module__
     module = sys.modules.get(module_name)
     if module is None or module_name == "__main__":

@@ -4,6 +4,8 @@ Data and results travel through Ray's object store, so that the nodes need no sh
 installed on them.
 """
 
+import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,7 +44,9 @@ def run_on_ray(
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False)
     shared = ray.put(_pack(data))
-    remote = ray.remote(max_retries=2)(_run_one)
+    # A user's module must be importable where the trial is unpacked; a path that a node lacks does no harm.
+    paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
+    remote = ray.remote(max_retries=2, runtime_env=paths)(_run_one)
     pending = {
         remote.options(num_cpus=trial.threads).remote(
             task, trial, shared, limits, {trial.name: live[trial.name]} if trial.spec is None else {}

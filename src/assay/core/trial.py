@@ -138,6 +138,9 @@ class Store:
         """The folder under which trials of any process find `data`; written if it is not there yet."""
         target = self.folder / "data" / data.fingerprint()[:20]
         if not target.is_dir():
-            with atomic_folder(target) as folder:
-                task.save_data(data, folder)
+            try:
+                with atomic_folder(target) as folder:
+                    task.save_data(data, folder)
+            except OSError as error:
+                raise OSError(f"{self.folder}: the data could not be kept for the trials: {error}") from error
         return target

@@ -1,0 +1,101 @@
+import json
+
+import numpy as np
+import pytest
+import toy_task
+
+from assay import catalog
+from assay.core.claim import Claim, Prediction, Record, claims, race, run_claim
+
+
+def noise(seed, scale):
+    rng = np.random.default_rng(seed)
+    base = rng.normal()
+    return {"high": base + 1 + 0.01 * rng.normal(), "low": base, "same": base + 0.5 * rng.normal()}
+
+
+def broken(seed, scale):
+    raise RuntimeError("no data today")
+
+
+def claim(name, *predictions, measure=noise):
+    return Claim(
+        name=f"toy/{name}",
+        statement="High is higher than low.",
+        source="Nobody, Never, Table 0",
+        predictions=predictions,
+        measure=measure,
+        shrunk="everything",
+    )
+
+
+toy_task.claims = (  # type: ignore[attr-defined]
+    claim("true", Prediction(greater="high", smaller="low", margin=0.5)),
+    claim("false", Prediction(greater="low", smaller="high")),
+    claim("unclear", Prediction(greater="same", smaller="low")),
+    claim("mixed", Prediction(greater="high", smaller="low"), Prediction(greater="low", smaller="high")),
+    claim("race", Prediction(greater="mean", smaller="biased"), measure=race(
+        "toy", {"mean": ("mean", {}), "biased": toy_task.Mean(bias=3.0)}, metric="absolute error")),
+    claim("broken", Prediction(greater="high"), measure=broken),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def toy_claims(monkeypatch):
+    monkeypatch.setattr(catalog, "TASKS", {"toy": "toy_task:task"})
+    monkeypatch.setattr(catalog, "CLAIMS", {"toy": "toy_task:claims"})
+    # A fresh process would not know these claims: let the trials be forked from this one.
+    monkeypatch.setattr("assay.core.host.location", lambda task: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        ("true", "supported"),
+        ("false", "refuted"),
+        ("unclear", "open"),
+        ("mixed", "refuted"),
+        ("race", "supported"),
+    ],
+)
+def test_verdicts(tmp_path, name, verdict):
+    [chosen] = claims([name]).values()
+    record = run_claim(chosen, runs=tmp_path, progress=False)
+    assert record.verdict == verdict
+    assert len(record.seeds) == 5
+    if name != "race":
+        assert record.values["high"] == tuple(noise(seed, "default")["high"] for seed in range(5))
+
+
+def test_record_round_trip(tmp_path):
+    [chosen] = claims(["toy/true"]).values()
+    record = run_claim(chosen, runs=tmp_path / "runs", seeds=3, progress=False)
+    path = record.write(tmp_path / "records")
+    assert path == tmp_path / "records" / "toy" / "true.json"
+    assert Record.read(path) == record
+    assert json.loads(path.read_text())["predictions"][0]["prediction"] == "high - low > 0.5"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="expected a claim's record"):
+        Record.read(path)
+
+
+def test_a_claim_that_cannot_run_says_why(tmp_path):
+    [chosen] = claims(["broken"]).values()
+    with pytest.raises(RuntimeError, match="toy/broken, seed 0: error: RuntimeError: no data today"):
+        run_claim(chosen, runs=tmp_path, seeds=1, progress=False)
+
+
+def test_names_pick_claims_or_whole_tasks():
+    assert list(claims(["toy/true"])) == ["toy/true"]
+    assert list(claims(["toy"])) == list(claims())
+    with pytest.raises(ValueError, match="there is no claim 'tru'"):
+        claims(["tru"])
+
+
+def test_verdict_needs_the_whole_interval():
+    prediction = Prediction(greater="a", margin=1.0)
+    assert prediction.verdict({"a": [1.1, 1.2, 1.3]}) == "open"
+    assert prediction.verdict({"a": [1.19, 1.2, 1.21]}) == "supported"
+    assert prediction.verdict({"a": [1.0, 1.0]}) == "refuted"
+    assert prediction.verdict({"a": [5.0]}) == "open"
+    assert str(prediction) == "a > 1"

@@ -1,0 +1,63 @@
+import os
+import threading
+
+import pytest
+
+from assay.core.files import atomic_folder, write_json, write_text
+
+
+def test_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "deep" / "target"
+    with atomic_folder(target) as folder:
+        (folder / "a").write_text("1")
+        assert not target.exists()
+    assert (target / "a").read_text() == "1"
+    with pytest.raises(KeyError), atomic_folder(target) as folder:  # noqa: PT012
+        (folder / "a").write_text("2")
+        raise KeyError
+    assert (target / "a").read_text() == "1"
+    with atomic_folder(target) as folder:
+        (folder / "b").write_text("3")
+    assert [path.name for path in target.iterdir()] == ["b"]
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+def test_many_writers_of_one_folder_end_with_one_whole_folder(tmp_path):
+    target = tmp_path / "target"
+
+    def write(number: int) -> None:
+        with atomic_folder(target) as folder:
+            for name in "abc":
+                (folder / name).write_text(str(number))
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({(target / name).read_text() for name in "abc"}) == 1
+
+
+def test_text_is_replaced_atomically_and_leftovers_are_removed(tmp_path):
+    path = tmp_path / "file.json"
+    write_text(path, "old")
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(path, {"a": float("nan")})
+    assert path.read_text() == "old"
+    write_json(path, {"a": 1})
+    assert path.read_text() == '{\n "a": 1\n}\n'
+    assert os.listdir(tmp_path) == ["file.json"]
+
+
+def test_failed_write_leaves_no_scratch_file(tmp_path):
+    (tmp_path / "target").mkdir()
+    with pytest.raises(OSError):
+        write_text(tmp_path / "target", "text")
+    assert os.listdir(tmp_path) == ["target"]
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    write_text(tmp_path / "file", "")
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~mask
