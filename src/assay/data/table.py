@@ -17,11 +17,13 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas
 
+    from assay.data.summary import Summary
+
 Kind = Literal["numeric", "boolean", "date", "category"]
 
 
 class ContractError(ValueError):
-    """A user's mistake about data; the message names file, row and column, what was expected and what came."""
+    """A user's mistake about data: the message names file, row, column, what was expected and what came."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,20 @@ class Column:
                 f"got {self.values.ndim}-d of {self.values.dtype}"
             )
 
+    @classmethod
+    def from_labels(cls, name: str, codes: np.ndarray, labels: Sequence[str | None]) -> "Column":
+        """A category column from codes into `labels`, which may be unsorted, repeated or None (missing).
+
+        Args:
+            name: the column's name.
+            codes: integers in [-1, len(labels)), -1 is missing.
+            labels: the text of each code; labels that no code uses stay categories.
+        """
+        categories = tuple(sorted({label for label in labels if label is not None}))
+        rank = {category: code for code, category in enumerate(categories)}
+        translation = np.array([-1 if label is None else rank[label] for label in labels] + [-1], np.int32)
+        return cls(name, "category", translation[codes], categories)
+
     @property
     def missing(self) -> np.ndarray:
         """True for every row without a value."""
@@ -104,7 +120,7 @@ class Column:
         Raises:
             ContractError: a value cannot be read as that kind.
         """
-        from assay.data.casting import cast
+        from assay.data.kinds import cast
 
         column = cast(self, field.kind)
         if field.kind != "category" or column.categories == field.categories:
@@ -251,6 +267,12 @@ class Table:
 
         return pandas_of(self)
 
+    def describe(self) -> "tuple[Summary, ...]":
+        """A line about each column: kind, missing and distinct values, range, and what is remarkable."""
+        from assay.data.summary import summary_of
+
+        return tuple(summary_of(column) for column in self.columns)
+
     def fingerprint(self) -> str:
         """SHA-256 of schema and values as 64 hexadecimal digits, wherever they came from."""
         digest = hashlib.sha256(json.dumps(self.schema.to_json()).encode())
@@ -258,11 +280,12 @@ class Table:
             values = column.values
             if column.kind != "category" and (missing := np.isnan(values)).any():
                 values = np.where(missing, np.nan, values)  # One NaN: its sign and payload mean nothing.
-            digest.update(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False))
+            little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False)
+            digest.update(np.ascontiguousarray(little_endian).data)
         return digest.hexdigest()
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the table as an Arrow IPC file, which `open` maps into memory and other programs can read."""
+        """Writes the table as an Arrow IPC file, whole or not at all; other programs can read it too."""
         from assay.data.arrow import write_ipc
 
         write_ipc(self, path)
