@@ -1,7 +1,7 @@
-"""Targets of a tree as integers, so that their sums depend neither on the order of the rows nor on the threads.
+"""Targets of a tree as integers, so that their sums do not depend on the order of the rows or the threads.
 
-All scales are powers of two: small integers (0/1 targets, bootstrap counts) are represented exactly, and so is any
-number whose last bit lies inside the format.
+All scales are powers of two: small integers (0/1 targets, bootstrap counts) are represented exactly, and so is
+any number whose last bit lies inside the format.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 Layout = Literal["packed", "wide", "classes"]
 Criterion = Literal["newton", "gini", "entropy"]
 
-# Fewer units per row on average, and rounding 16-bit gradients to the nearest would bias small ones (below 1 %).
+# With fewer units per row on average, rounding to the nearest would bias gradients by more than 1 %.
 COARSEST_MEAN = 64
 PACKED_GRADIENT = (2**15 - 1, 2**31 - 1)  # largest |value| of a row, largest sum of |values|
 PACKED_HESSIAN = (2**16 - 1, 2**32 - 1)
@@ -29,16 +29,16 @@ class Statistics:
     Two classes are stored as gradient = weight of class 1 and hessian = weight.
 
     Args:
-        layout: "packed": 16 + 16 bits per row, 32 + 32 bits per cell; "wide": 64-bit gradient, hessian and count;
-            "classes": the weight of every class, and a count if ``counted``.
+        layout: "packed": 16 + 16 bits per row, 32 + 32 bits per cell; "wide": 64-bit gradient, hessian and
+            count; "classes": the weight of every class, and a count if ``counted``.
         criterion: how a cell is scored.
         rows: int32, ascending: the rows of the table that count.
-        first: one element per row of the table, 0 where it does not count; packed: int32, gradient << 16 | hessian;
-            wide: int64 gradient; classes: int32 label.
+        first: one element per row of the table, 0 where it does not count; packed: int32, gradient in the
+            upper half, hessian in the lower; wide: int64 gradient; classes: int32 label.
         second: likewise; packed: None; wide: int64 hessian; classes: int64 weight.
         units: value of one unit of the gradient and of the hessian (or weight).
         num_classes: K; 0 for Newton targets.
-        counted: whether a cell counts rows; otherwise its hessian or weight is the count, or no count is needed.
+        counted: whether a cell counts rows; if not, its weight is the count, or no count is needed.
         exact: whether every row is represented without rounding.
     """
 
@@ -54,9 +54,9 @@ class Statistics:
 
 
 def exponent(values: np.ndarray, largest: int, total: int) -> int:
-    """The greatest k for which every |v| 2^k is at most ``largest`` and no sum of rounded v 2^k exceeds ``total``.
+    """The greatest k such that no |v| 2^k exceeds ``largest`` and no sum of rounded v 2^k exceeds ``total``.
 
-    It is computed in integers, so it does not depend on the order of ``values``.
+    It is found with integers, so it does not depend on the order of ``values``.
     """
     top = float(np.abs(values).max(initial=0.0))
     if top == 0:
@@ -64,7 +64,7 @@ def exponent(values: np.ndarray, largest: int, total: int) -> int:
     high = int(np.frexp(top)[1])  # top < 2^high
     by_row = largest.bit_length() - high
     by_row -= bool(np.ldexp(top, by_row) > largest)
-    # A bound of the sum, in units of 2^(high - 31); rounding adds at most half a unit per row to what is summed.
+    # A bound of the sum, in units of 2^(high - 31); rounding adds at most half a unit per row.
     bound = int(np.ldexp(np.abs(values), 31 - high).astype(np.int64).sum()) + len(values)
     room = total - len(values)
     shift = (room // bound).bit_length() - 1 if room >= bound else -(-(-bound // room) - 1).bit_length()

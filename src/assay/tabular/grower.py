@@ -1,20 +1,21 @@
 """Grow one tree on binned features: the step shared by every method of the wing.
 
-The targets of all methods are sums of two numbers or of class weights per row, so one grower serves them all: it
-sums them per feature and bin, takes the best split and partitions the rows. The sums are integers (fixed point), so
-a tree is the same, bit for bit, for any number of threads, any order of the rows, compiled or not.
+The targets of all methods are two numbers per row or the weight of a class, so one grower serves them all: it
+sums them per feature and bin, takes the best split and partitions the rows. The sums are integers (fixed
+point), so a tree is the same, bit for bit, for any number of threads, any order of the rows, compiled or not.
 
 Reference:
     Chen, Guestrin. "XGBoost: A Scalable Tree Boosting System". KDD 2016. arXiv:1603.02754v3
     Breiman, Friedman, Olshen, Stone. "Classification and Regression Trees". Wadsworth 1984.
     Fisher. "On grouping for maximum homogeneity". JASA 53(284), 1958.
     Geurts, Ernst, Wehenkel. "Extremely randomized trees". Machine Learning 63(1), 2006.
-    Implements: XGBoost's Eq. (5) to (7) and Alg. 3 (default directions) on histograms; the impurity decrease of CART;
-        splits of categories by prefix of the sorted order (Fisher 1958), one against the rest for few of them;
-        one random threshold per feature (extra-trees, Table 1).
-    Departs: the gain has no factor 1/2 and no gamma; with three classes or more, categories are sorted by the share
-        of the node's heaviest class.
-    Verified: brute-force search in float64; scikit-learn's trees split by split; compiled and NumPy trees equal.
+    Implements: XGBoost's Eq. (5) to (7) and Alg. 3 (default directions) on histograms; the impurity decrease
+        of CART; splits of categories by prefix of the sorted order (Fisher 1958), one against the rest for
+        few of them; one random threshold per feature (extra-trees, Table 1).
+    Departs: the gain has no factor 1/2 and no gamma; with three classes or more, categories are sorted by the
+        share of the node's heaviest class.
+    Verified: brute-force search in float64; scikit-learn's trees split by split; compiled and NumPy trees
+        equal.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ class Limits:
         min_samples_leaf: fewest training rows (of non-zero weight) of a child, at least 1.
         min_weight_leaf: smallest sum of the hessian or of the sample weights in a child.
         min_gain: smallest gain of a split. A split must always gain something beyond rounding, unless this is
-            negative: then a node that is not pure also takes splits that gain nothing, as scikit-learn's trees do.
-        max_features: number of features drawn anew at every split; if none of them varies in the node, drawing goes
-            on until one does. None for all.
+            negative: then a node that is not pure also takes splits that gain nothing (exclusive or).
+        max_features: number of features drawn anew at every split; if none of them varies in the node,
+            drawing goes on until one does. None for all.
         features_per_level: share of the features drawn for every depth, in (0, 1].
         features_per_node: share of the level's features drawn for every node, in (0, 1].
-        random_thresholds: one random threshold (or random set of categories) per feature instead of the best one.
+        random_thresholds: one random threshold, or set of categories, per feature instead of the best.
         max_categories_onehot: a feature of at most so many categories is split one against the rest.
 
     Raises:
@@ -93,19 +94,19 @@ class Newton:
     """A second-order target: regression, boosting, and two classes by Gini (half its gain).
 
     score(G, H) = T(G)^2 / (H + l2) with T the soft threshold by ``l1``; the gain of a split is score(left) +
-    score(right) - score(parent), and the value of a leaf -T(G) / (H + l2), clipped to ``max_delta_step``; where a
-    value is clipped, the score is the one of the clipped value. Weighted least squares of y is gradient = -w y,
-    hessian = w.
+    score(right) - score(parent), and the value of a leaf -T(G) / (H + l2), clipped to ``max_delta_step``;
+    where a value is clipped, the score is the one of the clipped value. Weighted least squares of y is
+    gradient = -w y, hessian = w.
 
     Args:
         gradient: float64[rows], first derivative of the loss.
-        hessian: float64[rows], second derivative, not negative; None for ones. A row whose gradient and hessian are
-            both zero is ignored.
+        hessian: float64[rows], second derivative, not negative; None for ones. A row whose gradient and
+            hessian are both zero is ignored.
         l2: ridge penalty on the value of a leaf, not negative.
         l1: lasso penalty on the value of a leaf, not negative.
         max_delta_step: largest absolute value of a leaf; 0 for no limit.
-        wide: sums of 64 bits, finer than those of float64, instead of 16 bits per row in the search for splits.
-            The short ones give way to the wide ones by themselves where they would round too coarsely.
+        wide: 64 bits per row, finer than float64's own sums, in the search for splits, instead of 16, which
+            are faster; where these would round too coarsely, the wide ones are taken anyway.
     """
 
     gradient: np.ndarray
@@ -123,7 +124,7 @@ class Classes:
     Args:
         labels: int32[rows], in [0, num_classes).
         num_classes: K, at least 1.
-        weights: float64[rows], not negative; None for ones. Rows of weight 0 are ignored; integers stay exact.
+        weights: float64[rows], not negative; None for ones. Rows of weight 0 are ignored.
         criterion: i, "gini" = 1 - sum p_k^2, or "entropy" = -sum p_k log2 p_k, in bits.
     """
 
@@ -159,8 +160,8 @@ def grow(
 ) -> Grown:
     """Grow one tree.
 
-    Ties in gain go to the lowest feature, then the lowest threshold, then missing values right. A missing value that
-    the node never saw goes with the heavier child, and so does a category that the node never saw.
+    Ties in gain go to the lowest feature, then the lowest threshold, then missing values right. A missing
+    value that the node never saw goes with the heavier child, and so does a category that the node never saw.
 
     Args:
         codes: the binned features of the training rows.
@@ -279,7 +280,7 @@ def _class_arrays(target: Classes, num_rows: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _check_finite(name: str, values: np.ndarray) -> None:
-    # Infinities and NaNs do not cancel, so one sum sees them all; it may overflow by itself, hence the second look.
+    # One sum sees every infinity and NaN; it may overflow by itself, hence the second look.
     if not np.isfinite(values.sum()) and not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"{name} must be finite, got {values[row]} in row {row}")
@@ -338,7 +339,7 @@ def _thresholds(feature: FeatureBins, raw: RawTree, nodes: np.ndarray) -> np.nda
     edges = np.append(feature.thresholds, np.inf)[cut]  # the last bin parts known values from missing ones
     if not np.array_equal(feature.low, feature.high):
         return edges
-    # Every bin is one value: the middle of the node's own neighbours, or the threshold that was drawn between them.
+    # Every bin is one value: the middle of the node's own neighbours, or what was drawn between them.
     below, above, drawn = raw.below[nodes], raw.above[nodes], raw.drawn[nodes]
     inside = (below >= 0) & (above >= 0)
     left, right = feature.low[below], feature.low[above]

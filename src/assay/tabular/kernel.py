@@ -1,8 +1,8 @@
-"""The compiled kernel of the tabular wing, behind ctypes: a plain C library, built when the package is installed.
+"""The compiled kernel of the tabular wing: a plain C library behind ctypes, built at installation.
 
-It needs no Python headers, so one build serves every version of Python, and ctypes releases the interpreter's lock
-while it runs. Every function has a NumPy twin that computes the same, bit for bit, and that runs in its place where
-there is no compiled library.
+It needs no Python headers, so one build serves every version of Python, and ctypes releases the interpreter's
+lock while it runs. Every function has a NumPy twin that computes the same, bit for bit, and that runs in its
+place where there is no compiled library.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The NumPy twin of the compiled tree grower: the same trees, bit for bit, more slowly.
 
-It states what the kernel computes. Sums are integers; the few floating-point operations, on the sums of a split,
-stand here in the order in which the kernel does them.
+It states what the kernel computes. Sums are integers; the few floating-point operations, on the sums of a
+split, stand here in the order in which the kernel does them.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class RawTree:
     Args:
         feature: int32, -1 for a leaf; likewise ``left`` and ``right``.
         cut: int32, numeric split: the last bin that goes left.
-        below: int32, numeric split: the largest code of the node's rows that goes left, not counting missing values,
-            or -1; and ``above`` the smallest that goes right.
+        below: int32, numeric split: the largest code of the node's rows that goes left, not counting missing
+            values, or -1; and ``above`` the smallest that goes right.
         drawn: float64, the random threshold, or NaN.
         missing_left: bool, where missing values go.
         bins_left: int32, category splits: the bins that go left, of all nodes one after the other.
@@ -178,7 +178,7 @@ class _Scorer:
         return np.stack([sums[..., 1] - sums[..., 0], sums[..., 0]], axis=-1)
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """Newton: decrease of the loss times two; Gini: sum of w_k^2 / W; entropy: sum of w_k log2(w_k / W)."""
+        """Newton: twice the decrease of the loss; Gini: sum w_k^2 / W; entropy: sum w_k log2(w_k / W)."""
         if self.criterion == "newton":
             excess = np.maximum(np.abs(sums[..., 0] * self.units[0]) - self.l1, 0.0)
             curvature = sums[..., 1] * self.units[1] + self.l2

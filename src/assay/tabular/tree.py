@@ -1,7 +1,7 @@
 """A fitted decision tree as a structure of arrays.
 
-The rule of a split, everywhere in the wing: a row goes left when ``x <= threshold``; a category goes left when its
-code is listed; a missing value, or a category unseen in training, goes where ``missing_left`` says.
+The rule of a split, everywhere in the wing: a row goes left when ``x <= threshold``, a category when its code is
+listed; a missing value, or a category unseen in training, goes where ``missing_left`` says.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Tree:
         left: int32[nodes], the child for rows that satisfy the rule, -1 for a leaf.
         right: int32[nodes], the other child, -1 for a leaf.
         missing_left: bool[nodes], whether missing values go left.
-        categories: int32, the category codes that go left, of all nodes one after the other, ascending in a node.
+        categories: int32, the category codes that go left, of all nodes, ascending within a node.
         category_offsets: int64[nodes + 1]; the codes of node i are ``categories[offsets[i]:offsets[i + 1]]``.
         gain: float64[nodes], what the split of a node gained, 0 for a leaf.
         weight: float64[nodes], sum of the hessian or of the sample weights ("cover").
