@@ -1,7 +1,7 @@
 """Targets of a tree as integers, so that their sums do not depend on the order of the rows or the threads.
 
-All scales are powers of two: small integers (0/1 targets, bootstrap counts) are represented exactly, and so is
-any number whose last bit lies inside the format.
+All scales are powers of two: small integers (0/1 targets, bootstrap counts) are represented exactly, and so
+is any number whose last bit lies inside the format.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 It needs no Python headers, so one build serves every version of Python, and ctypes releases the interpreter's
 lock while it runs. Every function has a NumPy twin that computes the same, bit for bit, and that runs in its
 place where there is no compiled library.
+
+Only the standard library is imported here: the build hook loads this file where nothing else is installed.
 """
 
 from __future__ import annotations
@@ -10,14 +12,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import shlex
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / "_kernel.so"
-# No contraction to fused multiply-add: the twin rounds twice as well.
+# No contraction to fused multiply-add, whose single rounding the twin does not have.
 FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", "-fPIC", "-shared", "-pthread")
+BASELINE = ("-msse4.2", "-mpopcnt")  # the oldest x86-64 served; wider vectors are chosen at run time
 
 
 @functools.cache
@@ -28,24 +31,21 @@ def library() -> ctypes.CDLL | None:
     return ctypes.CDLL(str(LIBRARY))
 
 
-def compile_kernel(folder: Path, output: Path, *, compiler: Sequence[str] = ("cc",)) -> None:
-    """Compile every C source of ``folder`` into the shared library ``output``.
+def compile_kernel(output: Path = LIBRARY, folder: Path = FOLDER) -> None:
+    """Compile every C source of ``folder`` into one shared library, with the compiler that CC names, or cc.
 
     Raises:
-        OSError: there is no compiler.
+        OSError: there is no such compiler.
         subprocess.CalledProcessError: it failed; ``stderr`` says why.
     """
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    baseline = BASELINE if os.uname().machine in ("x86_64", "amd64") else ()
     sources = sorted(map(str, folder.glob("*.c")))
-    # Built beside and renamed: a process that has the old library loaded keeps it.
+    # Written beside and renamed, since a process may have the old library loaded.
     partial = output.with_name(f"{output.name}.{os.getpid()}")
     try:
-        command = [*compiler, *FLAGS, *_baseline(), "-o", str(partial), *sources, "-lm"]
+        command = [*compiler, *FLAGS, *baseline, "-o", str(partial), *sources, "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True)
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _baseline() -> tuple[str, ...]:
-    """The oldest processors served; wider vectors are chosen at run time."""
-    return ("-march=x86-64-v2",) if os.uname().machine in ("x86_64", "amd64") else ()

@@ -1,7 +1,7 @@
 """A fitted decision tree as a structure of arrays.
 
-The rule of a split, everywhere in the wing: a row goes left when ``x <= threshold``, a category when its code is
-listed; a missing value, or a category unseen in training, goes where ``missing_left`` says.
+The rule of a split, everywhere in the wing: a row goes left when ``x <= threshold``, a category when its code
+is listed; a missing value, or a category unseen in training, goes where ``missing_left`` says.
 """
 
 from __future__ import annotations
