@@ -4,7 +4,7 @@ import pytest
 
 from assay.core.board import Board, Row
 from assay.core.leaderboard import format_bytes, format_interval, format_seconds
-from assay.core.task import Metric
+from assay.core.task import Figure, Metric
 from assay.core.trial import Cost, Result
 
 COST = Cost(fit_wall=1.0, fit_cpu=2.0, predict_wall=0.1, predict_cpu=0.2, peak_memory=10**6, model_size=2000)
@@ -113,6 +113,17 @@ def test_json_round_trip(tmp_path):
     assert str(again) == str(found)
     with pytest.raises(LookupError, match="read from a file"):
         again.model("a")
+
+
+def test_figures_survive_the_round_trip():
+    from dataclasses import replace
+
+    pictures = (
+        Figure("grid", "values", image=b"PNG"),
+        Figure("curve", "a line", plotly={"data": [], "layout": {}}),
+    )
+    found = replace(board(a=[0.9, 0.91]), draw=lambda board: pictures)
+    assert Board.from_json(found.to_json()).figures == pictures
 
 
 def test_one_seed_has_null_bounds_in_json():

@@ -53,7 +53,7 @@ def test_excludes():
 
 def test_paired_is_narrower_than_unpaired_when_seeds_are_hard_together():
     hard = np.array([0.1, 0.5, 0.3, 0.9, 0.7])
-    first, second = list(hard + 0.02), [*hard, 0.001, -0.001, 0.0, 0.001, -0.001]
+    first, second = list(hard + 0.02), list(hard + np.array([0.001, -0.001, 0.0, 0.001, -0.001]))
     assert paired(first, second).excludes(0)
     wide = interval(first)
     assert wide.low < np.mean(second) < wide.high

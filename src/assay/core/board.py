@@ -1,5 +1,6 @@
 """Board: what a comparison gives back: intervals, paired differences, costs, a verdict, fitted models."""
 
+import base64
 import dataclasses
 import io
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 from assay.core.files import write_json
 from assay.core.statistics import Interval, interval, more_seeds_to_settle
-from assay.core.task import Metric
+from assay.core.task import Figure, Metric
 from assay.core.trial import Result
 
 COST_UNITS: dict[str, str] = {
@@ -110,6 +111,7 @@ class Board:
         budget, scale, threads: of every trial.
         environment: machine and versions.
         open_model: gives the fitted model of (method, seed); None for a board read from a file.
+        draw: makes the task's own figures.
     """
 
     task: str
@@ -124,6 +126,7 @@ class Board:
     curve_axis: str
     environment: Mapping[str, Any]
     open_model: Callable[[str, int], Any] | None = field(default=None, repr=False, compare=False)
+    draw: Callable[["Board"], Sequence[Figure]] = field(default=lambda board: (), repr=False, compare=False)
 
     def row(self, name: str) -> Row:
         """The row of one method.
@@ -217,6 +220,11 @@ class Board:
             raise LookupError(f"{name} has no fitted model: {self.row(name).error}")
         return self.open_model(name, seeds[0] if seed is None else seed)
 
+    @cached_property
+    def figures(self) -> tuple[Figure, ...]:
+        """The task's own pictures, drawn when first asked for."""
+        return tuple(self.draw(self))
+
     # Forms
 
     def to_json(self) -> dict[str, Any]:
@@ -241,6 +249,7 @@ class Board:
             "winner": self.winner,
             "verdict": self.verdict,
             "environment": dict(self.environment),
+            "figures": [_figure_json(figure) for figure in self.figures],
         }
 
     def _row_json(self, row: Row) -> dict[str, Any]:
@@ -272,11 +281,13 @@ class Board:
             )
             for method in value["methods"]
         )
+        figures = tuple(_figure(figure) for figure in value["figures"])
         plain = ("task", "question", "data", "budget", "scale", "threads", "curve_axis", "environment")
         return cls(
             metrics=tuple(Metric(**metric) for metric in value["metrics"]),
             rows=rows,
             seeds=tuple(value["seeds"]),
+            draw=lambda board: figures,
             **{name: value[name] for name in plain},
         )
 
@@ -313,6 +324,16 @@ class Board:
         console = Console(file=io.StringIO(), width=110, force_terminal=False)
         console.print(self)
         return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _figure_json(figure: Figure) -> dict[str, Any]:
+    image = None if figure.image is None else base64.b64encode(figure.image).decode("ascii")
+    return dataclasses.asdict(figure) | {"image": image}
+
+
+def _figure(value: Mapping[str, Any]) -> Figure:
+    image = None if value["image"] is None else base64.b64decode(value["image"])
+    return Figure(value["title"], value["caption"], value["plotly"], image)
 
 
 def _summary(values: Sequence[float]) -> dict[str, Any]:

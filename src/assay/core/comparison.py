@@ -151,6 +151,7 @@ def compare(
         curve_axis=task.curve_axis(),
         environment=environment(_libraries(entrants)),
         open_model=open_model,
+        draw=task.figures,
     )
 
 

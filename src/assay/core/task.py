@@ -4,10 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
+
+if TYPE_CHECKING:
+    from assay.core.board import Board
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,23 @@ class Metric:
     def oriented(self, value: float) -> float:
         """`value` with its sign turned, if need be, so that more is better."""
         return value if self.better == "higher" else -value
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture for the report: a Plotly figure as JSON, or a PNG.
+
+    Args:
+        title: a few words.
+        caption: what one sees; also the alternative text.
+        plotly: {"data": [...], "layout": {...}} as `plotly.graph_objects.Figure.to_plotly_json` gives it.
+        image: bytes of a PNG file.
+    """
+
+    title: str
+    caption: str
+    plotly: Mapping[str, Any] | None = None
+    image: bytes | None = None
 
 
 class Data(Protocol):
@@ -145,3 +165,9 @@ class Task(ABC):
     @abstractmethod
     def load_model(self, folder: Path) -> Any:
         """The model that `save_model` wrote."""
+
+    # A board
+
+    def figures(self, board: "Board") -> Sequence[Figure]:
+        """Pictures beyond what every report has, such as samples; `board.model` gives the models."""
+        return ()
