@@ -17,12 +17,14 @@ _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def columns_of(table: pa.Table) -> Iterator[Column]:
-    """The columns of an Arrow table, one after the other.
+    """The columns of an Arrow table, one after the other, without the row index that pandas may have added.
 
     Raises:
-        ContractError: a column is nested (a list, a struct), binary or of an extension type.
+        ContractError: a column is nested (a list, a struct), of an extension type, or of bytes that are no text.
     """
     for field, values in zip(table.schema, table.columns, strict=True):
+        if field.name.startswith("__index_level_"):
+            continue
         column = column_of(field.name, values)
         kind: Any = (field.metadata or {}).get(_KIND, b"").decode()
         yield Column(column.name, kind, column.values) if kind else column
@@ -32,9 +34,11 @@ def column_of(name: str, values: pa.ChunkedArray) -> Column:
     """The column in an Arrow array, without a copy for float64 in one chunk without nulls.
 
     Raises:
-        ContractError: the type is nested, binary or an extension type.
+        ContractError: the type is nested or an extension type, or bytes are not UTF-8 text.
     """
     kind, type_ = values.type, pa.types
+    if type_.is_binary(kind) or type_.is_large_binary(kind):
+        values, kind = _decoded(name, values), pa.string()
     if type_.is_dictionary(kind):
         return _category(name, values)
     if type_.is_string(kind) or type_.is_large_string(kind) or type_.is_string_view(kind):
@@ -52,6 +56,14 @@ def column_of(name: str, values: pa.ChunkedArray) -> Column:
     raise ContractError(
         f"column {name!r}: expected numbers, truth values, dates or text, got the Arrow type {kind}"
     )
+
+
+def _decoded(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    # Some programs write the text of a Parquet file without saying that it is text.
+    try:
+        return values.cast(pa.string() if values.type == pa.binary() else pa.large_string())
+    except pa.ArrowInvalid:
+        raise ContractError(f"column {name!r}: expected UTF-8 text, got other bytes") from None
 
 
 def _floats(values: pa.ChunkedArray) -> np.ndarray:
@@ -99,7 +111,14 @@ def write_ipc(table: Table, path: str | PathLike[str]) -> None:
 
 def open_ipc(path: str | PathLike[str]) -> Table:
     """The table in an Arrow IPC file, mapped into memory where it is not compressed."""
-    with pa.memory_map(os.fspath(path)) as file:
-        content = pa.ipc.open_file(file).read_all()
+    content = read_ipc(path)
     name = (content.schema.metadata or {}).get(b"assay.name")
-    return Table(tuple(columns_of(content)), name.decode() if name else Path(path).stem)
+    return Table(tuple(columns_of(content)), name.decode() if name else Path(path).name)
+
+
+def read_ipc(path: str | PathLike[str]) -> pa.Table:
+    """The content of an Arrow IPC file or stream, mapped into memory where it is not compressed."""
+    with pa.memory_map(os.fspath(path)) as file:
+        is_file = file.read(6) == b"ARROW1"
+        file.seek(0)
+        return (pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)).read_all()

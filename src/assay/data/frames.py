@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from assay.data.kinds import WORDS, cast, moment, seconds
+from assay.data.kinds import WORDS, RowError, cast, moment, seconds
 from assay.data.table import Column, ContractError, Kind, Schema, Table
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -29,11 +29,16 @@ def table_of(
     data: Any, *, schema: Schema | None, kinds: Mapping[str, Kind] | None, name: str | None
 ) -> Table:
     """The table in `data`; see `Table.of`."""
+    for column, kind in (kinds or {}).items():
+        if kind not in get_args(Kind):
+            choice = ", ".join(get_args(Kind))
+            raise ContractError(f"column {column!r}: expected a kind of {choice}, got {kind!r}")
     if isinstance(data, (str, os.PathLike)):
         from assay.data.readers import read
 
+        wanted: dict[str, Kind] = {field.name: field.kind for field in schema or ()}
         # Knowing the schema while reading keeps "007" a text, and names the line of what does not fit.
-        table = read(data, kinds={field.name: field.kind for field in schema or ()} | dict(kinds or {}))
+        table = read(data, kinds=wanted | dict(kinds or {}))
     elif isinstance(data, Table):
         table = data
     elif isinstance(data, np.ndarray):
@@ -49,21 +54,12 @@ def table_of(
     if name is not None:
         table = replace(table, name=name)
     if kinds:
-        table = with_kinds(table, kinds)
+        table = _with_kinds(table, kinds)
     return table if schema is None else table.align(schema)
 
 
-def with_kinds(table: Table, kinds: Mapping[str, Kind]) -> Table:
-    """The table with some columns under another kind.
-
-    Raises:
-        ContractError: there is no such column or kind, or a value has no meaning in that kind.
-    """
-    for name, kind in kinds.items():
-        if kind not in get_args(Kind):
-            raise ContractError(
-                f"column {name!r}: expected a kind of {', '.join(get_args(Kind))}, got {kind!r}"
-            )
+def _with_kinds(table: Table, kinds: Mapping[str, Kind]) -> Table:
+    for name in kinds:
         table[name]  # Raises where there is no such column.
     return replace(table, columns=tuple(cast(c, kinds.get(c.name, c.kind)) for c in table.columns))
 
@@ -180,16 +176,18 @@ def _column_of_objects(name: str, values: list[Any]) -> Column:
     for row, value in enumerate(values):
         found = kind if missing[row] else _kind_of(value)
         if found is None and not missing[row]:
-            raise ContractError(
-                f"row {row + 1}, column {name!r}: expected a number, a truth value, a date or text, "
-                f"got {type(value).__qualname__} {str(value)[:40]!r}"
+            raise RowError(
+                row,
+                f"column {name!r}: expected a number, a truth value, a date or text, "
+                f"got {type(value).__qualname__} {str(value)[:40]!r}",
             )
         if {found, kind} == {"numeric", "boolean"}:
             found = "numeric"
         elif kind is not None and found is not None and found != kind:
-            raise ContractError(
-                f"row {row + 1}, column {name!r}: expected {WORDS[kind]} as in the rows before, "
-                f"got {WORDS[found]}, {value!r}"
+            raise RowError(
+                row,
+                f"column {name!r}: expected {WORDS[kind]} as in the rows before, "
+                f"got {WORDS[found]}, {value!r}",
             )
         kind = found
     if kind == "category":

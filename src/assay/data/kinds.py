@@ -26,20 +26,17 @@ WORDS: dict[Kind, str] = {
 }
 
 
-class MismatchError(ContractError):
-    """A value that is not of the expected kind; `row` counts from 0.
+class RowError(ContractError):
+    """A mistake in one row; a reader of text files turns the row into a line.
 
     Args:
-        column: the column's name.
-        row: the position of the first such value.
-        kind: what was expected.
-        got: the value as the user wrote it.
+        row: the position of the row, from 0.
+        what: the column, what was expected and what came.
     """
 
-    def __init__(self, column: str, row: int, kind: Kind, got: str) -> None:
-        self.row = row
-        self.what = f"column {column!r}: expected {WORDS[kind]}, got {got}"
-        super().__init__(f"row {row + 1}, {self.what}")
+    def __init__(self, row: int, what: str) -> None:
+        self.row, self.what = row, what
+        super().__init__(f"row {row + 1}, {what}")
 
 
 def number(text: str) -> float | None:
@@ -100,7 +97,7 @@ def cast(column: Column, kind: Kind) -> Column:
     has a text: 3 is "3", 0.5 is "0.5", truth values are "True" and "False", dates are ISO 8601.
 
     Raises:
-        MismatchError: a value has no such meaning.
+        RowError: a value has no such meaning.
     """
     if column.kind == kind:
         return column
@@ -115,7 +112,8 @@ def cast(column: Column, kind: Kind) -> Column:
         wrong &= (column.values != 0) & (column.values != 1) if kind == "boolean" else False
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise MismatchError(column.name, row, kind, f"the {text(column.values[row], column.kind)}")
+        got = f"{WORDS[column.kind]}, {text(column.values[row], column.kind)}"
+        raise RowError(row, f"column {column.name!r}: expected {WORDS[kind]}, got {got}")
     return Column(column.name, kind, column.values)
 
 
@@ -134,7 +132,8 @@ def _from_text(column: Column, kind: Kind) -> Column:
     wrong = np.isnan(values) & ~column.missing
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise MismatchError(column.name, row, kind, repr(column.categories[column.values[row]]))
+        got = repr(column.categories[column.values[row]])
+        raise RowError(row, f"column {column.name!r}: expected {WORDS[kind]}, got {got}")
     return Column(column.name, kind, values)
 
 

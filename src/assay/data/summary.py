@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.data.kinds import text
+from assay.data.kinds import number, text
 from assay.data.table import Column, Kind
 
 _MANY_ROWS = 1000  # Below, every value may differ by chance.
@@ -64,8 +64,19 @@ def _note(column: Column, present: np.ndarray, distinct: int) -> str:
             return "mostly different texts: an identifier or free text?"
         if column.kind == "numeric" and distinct == len(present) and (present == np.rint(present)).all():
             return "whole numbers, all different: an identifier?"
+    if column.kind == "category":
+        return _nearly_numbers(column, present)
     if column.kind == "numeric" and np.isinf(present).any():
         return "infinite values"
+    return ""
+
+
+def _nearly_numbers(column: Column, present: np.ndarray) -> str:
+    spelled = np.array([number(category) is not None for category in column.categories])[present]
+    if 0.9 * len(present) < spelled.sum() < len(present):
+        row = int(np.argmin(spelled))
+        label = column.categories[present[row]]
+        return f"numbers, but for {len(present) - spelled.sum()} texts such as {_shortened(label)!r}"
     return ""
 
 
