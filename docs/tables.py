@@ -1,0 +1,80 @@
+"""Renews the tables of methods and claims in the READMEs, from the catalog and the records.
+
+`python docs/tables.py` rewrites what stands between `<!-- methods -->` or `<!-- claims -->` and the matching end
+mark; with `--check` it only says, by its exit status, whether anything is out of date.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from assay import catalog
+from assay.app.cards import cards
+from assay.core.claim import Record
+
+ROOT = Path(__file__).parents[1]
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+RECORDS = ROOT / "claims" / "records"
+
+
+def methods_table() -> str:
+    """Every task with its question, then its methods: name, what it is, paper."""
+    parts = []
+    for name in catalog.TASKS:
+        task = catalog.task(name)
+        parts += [f"**`{name}`**: {task.question}\n", "| method | what it is | paper |", "|---|---|---|"]
+        for card in cards(task):
+            if not card.peer:
+                what = card.what.partition(": ")[2] or card.what
+                parts.append(f"| `{card.name}` | {_cell(what)} | {_cell(card.paper)} |")
+        peers = [f"`{card.name}`" for card in cards(task) if card.peer]
+        parts.append(f"\nPeers, when installed: {', '.join(peers)}.\n" if peers else "")
+    return "\n".join(parts).strip()
+
+
+def claims_table() -> str:
+    """Every record: claim, source, verdict, and by how much."""
+    lines = ["| claim | source | verdict | measured (mean [95 % interval]) |", "|---|---|---|---|"]
+    for path in sorted(RECORDS.rglob("*.json")):
+        record = Record.read(path)
+        measured = "<br>".join(_measured(prediction) for prediction in record.predictions)
+        link = path.relative_to(ROOT).as_posix()
+        lines.append(
+            f"| [{_cell(record.statement)}]({link}) | {_cell(record.source)} | **{record.verdict}** | {measured} |"
+        )
+    return "\n".join(lines)
+
+
+def _measured(prediction) -> str:
+    interval = ""
+    if prediction["low"] is not None:
+        interval = f" [{prediction['low']:.3g}, {prediction['high']:.3g}]"
+    return f"{_cell(prediction['prediction'])}: {prediction['mean']:.3g}{interval}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def renewed(text: str) -> str:
+    """`text` with its tables made anew."""
+    for name, table in (("methods", methods_table()), ("claims", claims_table())):
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+        text = pattern.sub(lambda found, table=table: found[1] + table + found[2], text)
+    return text
+
+
+def main() -> int:
+    """0 when the files were up to date or have been rewritten, 1 when --check found one that is not."""
+    stale = [path for path in READMES if renewed(path.read_text("utf-8")) != path.read_text("utf-8")]
+    if "--check" in sys.argv:
+        for path in stale:
+            sys.stderr.write(f"{path.name} is out of date: run python docs/tables.py\n")
+        return bool(stale)
+    for path in stale:
+        path.write_text(renewed(path.read_text("utf-8")), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
