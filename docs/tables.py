@@ -1,7 +1,7 @@
 """Renews the tables of methods and claims in the READMEs, from the catalog and the records.
 
-`python docs/tables.py` rewrites what stands between `<!-- methods -->` or `<!-- claims -->` and the matching end
-mark; with `--check` it only says, by its exit status, whether anything is out of date.
+`python docs/tables.py` rewrites what stands between `<!-- methods -->` or `<!-- claims -->` and its end mark;
+with `--check` it only says, by its exit status, whether anything is out of date.
 """
 
 import re
@@ -39,9 +39,13 @@ def claims_table() -> str:
         record = Record.read(path)
         measured = "<br>".join(_measured(prediction) for prediction in record.predictions)
         link = path.relative_to(ROOT).as_posix()
-        lines.append(
-            f"| [{_cell(record.statement)}]({link}) | {_cell(record.source)} | **{record.verdict}** | {measured} |"
+        cells = (
+            f"[{_cell(record.statement)}]({link})",
+            _cell(record.source),
+            f"**{record.verdict}**",
+            measured,
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
