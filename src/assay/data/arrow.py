@@ -20,7 +20,8 @@ def columns_of(table: pa.Table) -> Iterator[Column]:
     """The columns of an Arrow table, one after the other, without the row index that pandas may have added.
 
     Raises:
-        ContractError: a column is nested (a list, a struct), of an extension type, or of bytes that are no text.
+        ContractError: a column is nested (a list, a struct), of an extension type, or of bytes that
+            are not UTF-8 text.
     """
     for field, values in zip(table.schema, table.columns, strict=True):
         if field.name.startswith("__index_level_"):

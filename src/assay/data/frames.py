@@ -38,7 +38,7 @@ def table_of(
 
         wanted: dict[str, Kind] = {field.name: field.kind for field in schema or ()}
         # Knowing the schema while reading keeps "007" a text, and names the line of what does not fit.
-        table = read(data, kinds=wanted | dict(kinds or {}))
+        table = read(data, kinds={**wanted, **(kinds or {})})
     elif isinstance(data, Table):
         table = data
     elif isinstance(data, np.ndarray):

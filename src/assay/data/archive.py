@@ -1,0 +1,60 @@
+"""Members of zip, tar and Debian archives, read into memory; nothing is extracted to disk."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+_AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
+
+
+def read_member(archive: Path, *members: str) -> bytes:
+    """The content of a file in `archive`.
+
+    Args:
+        archive: a zip file or wheel, a tar file with any compression, or a Debian package.
+        members: the path inside, and when that is an archive too, the path inside that one, and so on.
+
+    Raises:
+        FileNotFoundError: there is no such member.
+        ValueError: one of them is no archive.
+    """
+    content, where = archive.read_bytes(), archive.name
+    for member in members:
+        content = _read(content, member, where)
+        where = f"{where}/{member}"
+    return content
+
+
+def _read(archive: bytes, member: str, where: str) -> bytes:
+    if archive.startswith(_AR_MAGIC):
+        archive = _debian_data(archive)
+    file = io.BytesIO(archive)
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as zipped:
+                return zipped.read(member)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as tarred:
+            names = [name for name in (member, f"./{member}") if name in tarred.getnames()]
+            content = tarred.extractfile(names[0]) if names else None
+            if content is None:
+                raise KeyError(member)
+            return content.read()
+    except KeyError:
+        raise FileNotFoundError(f"{where} holds no file {member!r}") from None
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{where}: expected a zip, tar or Debian archive ({error})") from None
+
+
+def _debian_data(archive: bytes) -> bytes:
+    """The data.tar of a Debian package, which is an ar archive: 60 bytes of header before every member."""
+    offset = len(_AR_MAGIC)
+    while offset + _AR_HEADER <= len(archive):
+        header = archive[offset : offset + _AR_HEADER]
+        name, size = header[:16].decode("ascii").strip().rstrip("/"), int(header[48:58])
+        offset += _AR_HEADER
+        if name.startswith("data.tar"):
+            return archive[offset : offset + size]
+        offset += size + size % 2  # Members begin at even offsets.
+    raise tarfile.ReadError("a Debian package without data.tar")
