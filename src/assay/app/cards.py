@@ -1,0 +1,74 @@
+"""What a method is, and which papers it comes from: read from its source, without importing it."""
+
+import ast
+import functools
+import importlib.util
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.core.comparison import installed_methods
+from assay.core.task import Task
+
+_SECTIONS = ("Implements:", "Departs:", "Omits:", "Verified:")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One method: its name, what it is, its papers, whether it is a peer, and which package it lacks."""
+
+    name: str
+    what: str
+    paper: str
+    peer: bool
+    missing: str | None
+
+
+def cards(task: Task) -> Iterator[Card]:
+    """The methods of a task, then those that installed packages add, then its peers."""
+    for name, path in task.methods.items():
+        yield _card(name, _module_docstring(path.partition(":")[0]), False, task.available(name))
+    for name, method in installed_methods(task).items():
+        yield _card(name, inspect.getdoc(method) or "", False, None)
+    for name, path in task.peers.items():
+        yield _card(name, _class_docstring(path), True, task.available(name))
+
+
+def _card(name: str, docstring: str, peer: bool, missing: str | None) -> Card:
+    return Card(name, docstring.partition("\n")[0], reference(docstring), peer, missing)
+
+
+def reference(docstring: str) -> str:
+    """The papers named under "Reference:", in one line; empty if there is no such block."""
+    _, _, block = docstring.partition("Reference:\n")
+    lines = []
+    for line in map(str.strip, block.splitlines()):
+        if not line or line.startswith(_SECTIONS):
+            break
+        lines.append(line)
+    return " ".join(lines)
+
+
+@functools.cache
+def _source(module: str) -> ast.Module | None:
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None or not found.origin.endswith(".py"):
+        return None
+    return ast.parse(Path(found.origin).read_text("utf-8"))
+
+
+def _module_docstring(module: str) -> str:
+    tree = _source(module)
+    return (tree and ast.get_docstring(tree)) or ""
+
+
+def _class_docstring(path: Any) -> str:
+    """Of the class, or of the first whose name begins so: a task may add an ending to it."""
+    module, _, name = path.partition(":")
+    tree = _source(module)
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.ClassDef) and node.name.startswith(name):
+            return ast.get_docstring(node) or ""
+    return ""

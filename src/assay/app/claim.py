@@ -1,0 +1,71 @@
+"""`assay claim`: what the papers say, run again and judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from assay.app.command import Command, Scale, parse_seconds
+
+
+@dataclass(kw_only=True)
+class Claim(Command):
+    """Re-run what papers claim, and judge it: supported, refuted or open."""
+
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME")] = ()
+    """Claims, or tasks. [default: all]"""
+    seeds: int | None = None
+    """How many. [default: what each claim asks for]"""
+    scale: Scale = "default"
+    """How large: seconds, minutes, or what the machine can bear."""
+    jobs: int | None = None
+    """Seeds at the same time. [default: as many as there are cores]"""
+    time_limit: str = "1h"
+    """Time after which one seed is killed, or none."""
+    runs: Path = Path("runs")
+    """Folder of finished trials; what is there is not run again."""
+    records: Path | None = None
+    """Folder to write the records to."""
+
+    def run(self) -> int:
+        """0, or 1 if a claim could not be run; the verdict does not matter."""
+        from assay.app.terminal import console, say, table
+        from assay.core.claim import claims, run_claim
+
+        chosen = claims(self.names)
+        options = {"seeds": self.seeds, "scale": self.scale, "runs": self.runs, "jobs": self.jobs}
+        options["time_limit"] = parse_seconds(self.time_limit)
+        if (self.seeds is not None and self.seeds < 1) or (self.jobs is not None and self.jobs < 1):
+            raise ValueError("--seeds and --jobs must be at least 1")
+        rows = table("claim", "verdict", "predicted", "measured", "source")
+        failed = 0
+        for name, claim in chosen.items():
+            try:
+                record = run_claim(claim, **options)
+            except RuntimeError as error:
+                failed += 1
+                say(f"assay: error: {error}")
+                rows.add_row(name, "not run", "", "", claim.source)
+                continue
+            if self.records is not None:
+                record.write(self.records)
+            for index, judged in enumerate(record.predictions):
+                first = index == 0
+                rows.add_row(
+                    name if first else "",
+                    record.verdict if first else "",
+                    judged["prediction"],
+                    measured(judged),
+                    record.source if first else "",
+                )
+        console().print(rows)
+        return 1 if failed else 0
+
+
+def measured(judged: Mapping[str, Any]) -> str:
+    """A judged prediction's mean and interval, such as "0.0213 [0.0188, 0.0238]"."""
+    if judged["low"] is None:
+        return f"{judged['mean']:.4g} (one seed)"
+    return f"{judged['mean']:.4g} [{judged['low']:.4g}, {judged['high']:.4g}]"

@@ -1,0 +1,121 @@
+"""The command line: what was typed becomes a command; its exit status and its errors are dealt with here.
+
+Exit status: 0 done, 1 it did not work out, 2 the user's mistake, 130 interrupted. An error is one line on
+standard error.
+"""
+
+import contextlib
+import difflib
+import io
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from assay import __version__
+from assay.app.claim import Claim
+from assay.app.command import Command
+from assay.app.compare import Compare
+from assay.app.listings import Data, Methods, Tasks
+from assay.app.models import Fit, Predict
+from assay.app.postmortem import explain, is_mistake
+from assay.app.site import Report
+
+COMMANDS: dict[str, type[Command]] = {
+    "tasks": Tasks,
+    "methods": Methods,
+    "compare": Compare,
+    "fit": Fit,
+    "predict": Predict,
+    "claim": Claim,
+    "report": Report,
+    "data": Data,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status of the command line `argv` (by default the process's own)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["--version"]:
+        print(f"assay {__version__}")
+        return 0
+    command = None
+    try:
+        command = parse(words or ["--help"])
+        return command.run() if command is not None else 0
+    except KeyboardInterrupt:
+        kept = isinstance(command, (Compare, Claim))
+        again = "; what has finished is kept, and the same command continues" if kept else ""
+        sys.stderr.write(f"assay: interrupted{again}\n")
+        return 130
+    except BrokenPipeError:  # The reader of our output has enough, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        shown, debug = (command.traceback, command.pdb) if command is not None else (False, False)
+        explain(error, show_traceback=shown, debug=debug)
+        return 2 if is_mistake(error) else 1
+
+
+def parse(words: Sequence[str]) -> Command | None:
+    """The command that `words` ask for, or None when they asked for help, which was given.
+
+    Raises:
+        ValueError: they ask for nothing that exists.
+    """
+    name, *rest = words
+    if name in ("-h", "--help"):
+        print(_overview())
+        return None
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; the commands are {', '.join(COMMANDS)}"
+        raise ValueError(f"there is no command {name!r}{hint}")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            command = tyro.cli(
+                COMMANDS[name], prog=f"assay {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,)
+            )
+    except SystemExit as exit:
+        if not exit.code:
+            return None
+        raise ValueError(_one_line(said.getvalue())) from None
+    command.line = shlex.join(["assay", *words])
+    return command
+
+
+def _overview() -> str:
+    commands = [
+        f"  {name:9}{(command.__doc__ or '').partition(chr(10))[0]}" for name, command in COMMANDS.items()
+    ]
+    return "\n".join(
+        [
+            "usage: assay COMMAND [OPTIONS]",
+            "",
+            "Which machine-learning method should I use, on my data, at my budget?",
+            "",
+            *commands,
+            "",
+            "assay COMMAND --help shows the options of a command; assay --version the version.",
+        ]
+    )
+
+
+def _one_line(box: str) -> str:
+    """The sentence in tyro's box of an error, with the nearest option it suggests."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()[1:]]
+    blocks: list[list[str]] = [[]]
+    for line in lines:
+        if line and not line.strip("─"):
+            blocks.append([])
+        elif line:
+            blocks[-1].append(line)
+    message = " ".join(blocks[0])
+    if near := [block[1] for block in blocks if block and block[0].startswith("Perhaps you meant")]:
+        message += f"; did you mean {near[0].split()[0]}?"
+    return message

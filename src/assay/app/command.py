@@ -1,0 +1,126 @@
+"""What the subcommands share: their base class, options that several have, and how texts become values."""
+
+import ast
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Suppress
+
+Scale = Literal["smoke", "default", "full"]
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_WORDS = {"none": None, "true": True, "false": False}
+
+
+@dataclass(kw_only=True)
+class Command:
+    """A subcommand: its fields are its options, `run` does it and returns the exit status."""
+
+    traceback: bool = False
+    """Show where an error comes from."""
+    pdb: bool = False
+    """Open a debugger where an error comes from, if this is a terminal."""
+    line: Suppress[str] = ""
+    """What the user typed."""
+
+    def run(self) -> int:
+        """The exit status."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class Columns:
+    """What the columns of a table are (tabular)."""
+
+    target: str | None = None
+    """Column to predict."""
+    weight: str | None = None
+    """Column of row weights."""
+    group: str | None = None
+    """Column whose equal values stay on one side of the split."""
+    time: str | None = None
+    """Column to split by: the latest rows are the test part."""
+    drop: tuple[str, ...] = ()
+    """Columns to leave out."""
+    kinds: tuple[str, ...] = ()
+    """Types that are not what is inferred, such as zip=category; numeric, boolean, date or category."""
+    problem: Literal["classification", "regression"] | None = None
+    """What the target is, where its values do not tell."""
+
+    def options(self) -> dict[str, Any]:
+        """The options that were given, as `compare` and a task's `load` take them."""
+        given = {name: value for name, value in vars(self).items() if value}
+        if self.kinds:
+            given["kinds"] = dict(_pair(text, "--kinds", "COLUMN=KIND") for text in self.kinds)
+        return given
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """{"max_depth": 8} for ["max_depth=8"]: values are Python literals, or else strings."""
+    return {name: _literal(value) for name, value in (_pair(text, "--set", "NAME=VALUE") for text in texts)}
+
+
+def parse_method_settings(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """{"xgboost": {"max_depth": 8}} for ["xgboost.max_depth=8"].
+
+    Raises:
+        ValueError: a text has another form.
+    """
+    settings: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        path, value = _pair(text, "--set", "METHOD.NAME=VALUE")
+        method, _, name = path.rpartition(".")
+        if not method or not name:
+            raise ValueError(f"--set: expected METHOD.NAME=VALUE, got {text!r}")
+        settings.setdefault(method, {})[name] = _literal(value)
+    return settings
+
+
+def parse_seconds(text: str) -> float | None:
+    """Seconds in "90s", "5m" or "1h"; None for "none"."""
+    from assay.core.budget import Budget
+
+    if text.lower() == "none":
+        return None
+    budget = Budget.parse(text)
+    if budget.unit != "seconds":
+        raise ValueError(f"expected a time such as 90s, 5m, 1h, or none, got {text!r}")
+    return budget.amount
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes in "4GB", "500 MB" or "2GiB"."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
+    if match is None or match[2] not in _BYTES or float(match[1]) == 0:
+        raise ValueError(f"expected an amount of memory such as 500MB, 4GB or 2GiB, got {text!r}")
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def require_folder_of(path: Path | None, option: str) -> None:
+    """Checks before the work that a file can be written after it.
+
+    Raises:
+        ValueError: there is no such folder, or the path is one.
+    """
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"{option} {path}: there is no folder {path.parent}")
+    if path is not None and path.is_dir():
+        raise ValueError(f"{option} {path}: expected a file, but this is a folder")
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=") if option == "--set" else text.rpartition("=")
+    if not sign or not name.strip():
+        raise ValueError(f"{option}: expected {form}, got {text!r}")
+    return name.strip(), value.strip()
+
+
+def _literal(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text

@@ -1,0 +1,187 @@
+"""`assay fit` and `assay predict`: one method, fitted on all rows, and what it says about new ones."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+
+from assay.app.command import Columns, Command, Scale, parse_settings, require_folder_of
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_CARD = "assay.json"
+_FORMAT = "assay-model"
+
+
+@dataclass(kw_only=True)
+class Fit(Command):
+    """Fit one method on all rows, and save the model."""
+
+    task: Annotated[Positional[str], arg(metavar="TASK")]
+    """Name of the task."""
+    method: Annotated[Positional[str], arg(metavar="METHOD")]
+    """Name of the method; `assay methods` lists them."""
+    data: str | None = None
+    """A file, or the name of a default data set. [default: the task's]"""
+    columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
+    out: Path
+    """Folder for the model; an earlier model there is replaced."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
+    """A hyper-parameter in place of its default."""
+    seed: int = 0
+    """Of every random draw."""
+    budget: str | None = None
+    """What the fit may spend: 60s, 5m, 20epochs, 1000steps. [default: what the method asks for]"""
+    scale: Scale = "default"
+    """How large: seconds, minutes, or what the machine can bear."""
+    threads: int = 1
+    """CPU threads."""
+
+    def run(self) -> int:
+        """0."""
+        from assay import __version__, catalog
+        from assay.app.terminal import Waiting, say
+        from assay.core.budget import Budget
+        from assay.core.comparison import installed_methods, named
+        from assay.core.files import atomic_folder, write_json
+        from assay.core.run import Run
+
+        if self.out.exists() and not _is_replaceable(self.out):
+            raise ValueError(f"--out {self.out}: it exists and holds no model that `assay fit` wrote")
+        task = catalog.task(self.task)
+        settings = parse_settings(self.set)
+        with Waiting(f"fitting {self.method}") as waiting:
+            data = task.load(self.data, scale=self.scale, **self.columns.options())
+            name, external = self.method, installed_methods(task)
+            chosen = named(task, data, name, name, {name: settings}, external, self.scale)
+            budget = Budget.parse(self.budget) if self.budget else None
+            run = Run(
+                seed=self.seed,
+                budget=budget,
+                scale=self.scale,
+                threads=self.threads,
+                progress=waiting.progress,
+            )
+            run.start_clock()
+            model = task.fit(chosen.method, data, run)
+            with atomic_folder(self.out) as folder:
+                (folder / "model").mkdir()
+                if not task.save_model(model, folder / "model"):
+                    raise ValueError(f"a model of {self.method} cannot be saved")
+                card = {"format": _FORMAT, "task": task.name, "method": self.method, "settings": settings}
+                card |= {"data": data.name, "fingerprint": data.fingerprint(), "seed": self.seed}
+                write_json(folder / _CARD, card | {"assay": __version__})
+        say(f"model: {self.out}")
+        return 0
+
+
+@dataclass(kw_only=True)
+class Predict(Command):
+    """Predict new rows with a saved model."""
+
+    model: Annotated[Positional[Path], arg(metavar="MODEL")]
+    """Folder that `assay fit` wrote, or of a finished trial."""
+    data: str
+    """File with the new rows; columns are matched by name, others are ignored."""
+    out: Path | None = None
+    """File for the predictions: .csv, .tsv, .parquet or .jsonl. [default: CSV on standard output]"""
+    proba: bool = False
+    """Add the probability of every class."""
+
+    def run(self) -> int:
+        """0."""
+        from assay.app.terminal import Waiting, say
+
+        require_folder_of(self.out, "--out")
+        write = _writer(self.out)
+        with Waiting(f"predicting {self.data}"):
+            model = _load(self.model)
+            predictions = self._predictions(model)
+        write(predictions)
+        if self.out is not None:
+            say(f"predictions: {self.out}")
+        return 0
+
+    def _predictions(self, model: Any) -> "pyarrow.Table":
+        import numpy as np
+        import pyarrow
+
+        if not self.proba:
+            return pyarrow.table({"prediction": np.asarray(model.predict(self.data))})
+        if not callable(getattr(model, "predict_proba", None)):
+            raise ValueError(f"--proba: the model in {self.model} predicts no classes")
+        probabilities = np.asarray(model.predict_proba(self.data))
+        columns = {f"p({label})": probabilities[:, i] for i, label in enumerate(model.classes_.tolist())}
+        labels = np.asarray(model.classes_)[probabilities.argmax(axis=1)]
+        return pyarrow.table({"prediction": labels, **columns})
+
+
+def _is_replaceable(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / _CARD).is_file() or not any(folder.iterdir()))
+
+
+def _load(folder: Path) -> Any:
+    """The model in a folder that `assay fit` or a trial wrote.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from assay import catalog
+
+    for name in (_CARD, "trial.json"):
+        if (folder / name).is_file():
+            try:
+                task = json.loads((folder / name).read_text("utf-8"))["task"]
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{folder / name}: expected a description of a model, got {error!r}"
+                ) from None
+            if not (folder / "model").is_dir():
+                raise ValueError(f"{folder}: its model was not saved")
+            return catalog.task(task).load_model(folder / "model")
+    raise ValueError(f"{folder}: expected a folder that `assay fit` wrote, found no {_CARD} in it")
+
+
+def _writer(path: Path | None) -> Any:
+    """What writes a table of predictions, by the file's ending; known before the work is done.
+
+    Raises:
+        ValueError: the ending is not known.
+    """
+    ending = path.suffix.lower() if path is not None else ".csv"
+    if ending not in (".csv", ".tsv", ".parquet", ".jsonl"):
+        raise ValueError(f"--out {path}: expected a file that ends in .csv, .tsv, .parquet or .jsonl")
+
+    def write(table: "pyarrow.Table") -> None:
+        if path is None:
+            _write(table, sys.stdout.buffer, ending)
+            return
+        scratch = path.with_name(f".{path.name}-{os.getpid()}")
+        try:
+            with open(scratch, "wb") as file:
+                _write(table, file, ending)
+            os.replace(scratch, path)  # Whole or not at all.
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    return write
+
+
+def _write(table: "pyarrow.Table", file: Any, ending: str) -> None:
+    if ending == ".parquet":
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(table, file)
+    elif ending == ".jsonl":
+        for row in table.to_pylist():
+            file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
+    else:
+        import pyarrow.csv
+
+        delimiter = "\t" if ending == ".tsv" else ","
+        pyarrow.csv.write_csv(table, file, pyarrow.csv.WriteOptions(delimiter=delimiter))
