@@ -1,14 +1,16 @@
-"""The NumPy twin of binning.c: the same results, line by line comparable, where no compiled library is."""
+"""The NumPy twin of binning.c: equal results where there is no compiled library."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from assay.data.table import Column
+
 if TYPE_CHECKING:
-    from assay.data.table import Table
-    from assay.tabular.bins import FeatureBins
+    from assay.tabular.binning import Coding
 
 
 def count_values(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -22,16 +24,24 @@ def count_values(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.nda
     return distinct, np.bincount(where, weights[known], minlength=len(distinct))
 
 
-def encode(table: Table, features: tuple[FeatureBins, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Codes as padded records [rows, stride] and as [features, rows]."""
-    columns = np.empty((len(features), table.num_rows), dtype)
-    for codes, column, feature in zip(columns, table.columns, features, strict=True):
-        if feature.kind == "category":
-            codes[:] = np.append(feature.category_bins, feature.num_bins)[column.values]  # -1 is the last
-        else:
-            codes[:] = np.searchsorted(feature.thresholds, column.values, side="left")
-            codes[np.isnan(column.values)] = feature.num_bins
+def encode(
+    columns: Sequence[Column], codings: Sequence[Coding], dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes as padded records [rows, stride] and as [features, rows], and has_missing[features]."""
+    num_rows = len(columns[0].values) if columns else 0
+    by_column = np.empty((len(columns), num_rows), dtype)
+    for codes, column, coding in zip(by_column, columns, codings, strict=True):
+        codes[:] = encode_column(column, coding)
     padding = 16 // dtype.itemsize
-    rows = np.zeros((table.num_rows, -(-len(features) // padding) * padding), dtype)
-    rows[:, : len(features)] = columns.T
-    return rows, columns
+    rows = np.zeros((num_rows, -(-len(columns) // padding) * padding), dtype)
+    rows[:, : len(columns)] = by_column.T
+    missing = np.array([missing for _, _, missing in codings], dtype)
+    return rows, by_column, (by_column == missing[:, None]).any(axis=1)
+
+
+def encode_column(column: Column, coding: Coding) -> np.ndarray:
+    """The code of every row of one column."""
+    thresholds, classes, missing = coding
+    if column.kind == "category":
+        return np.append(classes, missing)[column.values]  # the code of a missing category, -1, is the last
+    return np.where(np.isnan(column.values), missing, np.searchsorted(thresholds, column.values, side="left"))

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from assay.data.table import Column, ContractError, Field, Kind, Schema, Table
-from assay.tabular import binning_reference
+from assay.tabular import binning
 from assay.tabular.cuts import ValueCounts, equal_mass, exact_weights, midpoints
 
 
@@ -170,13 +170,12 @@ class Bins:
             features.append(replace(feature, thresholds=np.asarray(thresholds, np.float64)[used[inside]]))
         return cls(tuple(features))
 
-    def encode(self, table: Table) -> Codes:
-        """The codes of `table`, which is aligned to the training schema first; unseen categories are missing."""
+    def encode(self, table: Table, *, threads: int = 1) -> Codes:
+        """The codes of `table`, aligned to the training schema first; unseen categories are missing."""
         if table.schema != self.schema:
             table = table.align(self.schema)
-        rows, columns = binning_reference.encode(table, self.features, self.dtype)
-        missing = np.array([feature.num_bins for feature in self.features], self.dtype)
-        return Codes(self, rows, columns, (columns == missing[:, None]).any(axis=1))
+        codings = [(f.thresholds, f.category_bins, f.num_bins) for f in self.features]
+        return Codes(self, *binning.encode(table.columns, codings, self.dtype, threads))
 
 
 def count_values(column: Column, weights: np.ndarray | None = None) -> ValueCounts:
@@ -189,7 +188,7 @@ def count_values(column: Column, weights: np.ndarray | None = None) -> ValueCoun
     Raises:
         ContractError: a value is infinite.
     """
-    counts = ValueCounts(*binning_reference.count_values(column.values, weights))
+    counts = ValueCounts(*binning.count_values(column.values, weights))
     if len(counts.values) and np.isinf(counts.values[[0, -1]]).any():
         row = int(np.flatnonzero(np.isinf(column.values))[0])
         raise ContractError(

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.table import Schema, Table
-from assay.tabular import predict_reference
+from assay.tabular import predict
 from assay.tabular.packing import pack
 from assay.tabular.tree import Tree
 
@@ -58,7 +58,7 @@ class Ensemble:
             table: is aligned to the schema first; other columns are ignored.
             threads: at least 1.
         """
-        return predict_reference.leaves(self._packed, self._aligned(table))
+        return predict.leaves(self._packed, self._aligned(table), threads)
 
     def sum(self, table: Table, *, groups: int = 1, threads: int = 1) -> np.ndarray:
         """float64[rows, groups * outputs]: the sum of the trees' values; tree t adds to group t % groups.
@@ -69,7 +69,7 @@ class Ensemble:
             threads: at least 1; the sums do not depend on it.
         """
         total = np.zeros((table.num_rows, groups, self.outputs))
-        predict_reference.add(self._packed, self._aligned(table), groups, total)
+        predict.add(self._packed, self._aligned(table), total, threads)
         return total.reshape(table.num_rows, groups * self.outputs)
 
     def staged(self, table: Table, *, groups: int = 1) -> Iterator[np.ndarray]:

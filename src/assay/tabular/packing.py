@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.data.table import Schema
+from assay.tabular.binning import Coding
 from assay.tabular.tree import Tree
 
 # A node is left child | slot | limit, from the highest bit to the lowest. The right child follows the left one,
@@ -41,6 +42,11 @@ class Slot:
     thresholds: np.ndarray
     classes: np.ndarray
     sets: np.ndarray
+
+    @property
+    def coding(self) -> Coding:
+        """What turns the column into codes."""
+        return self.thresholds, self.classes, self.missing
 
 
 @dataclass(frozen=True, eq=False)

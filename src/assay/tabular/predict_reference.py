@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from assay.data.table import Table
+from assay.tabular.binning_reference import encode_column
 from assay.tabular.packing import CHILD_SHIFT, LIMIT_MASK, SLOT_MASK, SLOT_SHIFT, Packed
 
 
@@ -16,13 +19,13 @@ def leaves(packed: Packed, table: Table) -> np.ndarray:
     return found
 
 
-def add(packed: Packed, table: Table, groups: int, total: np.ndarray) -> None:
+def add(packed: Packed, table: Table, total: np.ndarray) -> None:
     """Adds the value of every tree's leaf to `total`, float64[rows, groups, outputs], tree after tree."""
     for tree, nodes in enumerate(_descend(packed, table)):
-        total[:, tree % groups] += packed.values[nodes]
+        total[:, tree % total.shape[1]] += packed.values[nodes]
 
 
-def _descend(packed: Packed, table: Table):
+def _descend(packed: Packed, table: Table) -> Iterator[np.ndarray]:
     """For every tree the nodes, counted over all trees, that the rows end in."""
     rows = np.arange(table.num_rows)
     codes = _encode(packed, table)
@@ -46,10 +49,5 @@ def _encode(packed: Packed, table: Table) -> np.ndarray:
     """The records of all rows: their codes [rows, slots]."""
     codes = np.zeros((table.num_rows, max(1, len(packed.slots))), packed.dtype)
     for index, slot in enumerate(packed.slots):
-        column = table.columns[slot.feature]
-        if column.kind == "category":
-            codes[:, index] = np.append(slot.classes, slot.missing)[column.values]  # -1 is the last
-        else:
-            codes[:, index] = np.searchsorted(slot.thresholds, column.values, side="left")
-            codes[np.isnan(column.values), index] = slot.missing
+        codes[:, index] = encode_column(table.columns[slot.feature], slot.coding)
     return codes

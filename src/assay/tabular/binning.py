@@ -1,0 +1,136 @@
+"""The two passes over rows behind `Bins`: compiled (binning.c), or in NumPy where there is no compiled library."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+
+import numpy as np
+
+from assay.data.table import Column
+from assay.tabular import binning_reference
+from assay.tabular.kernel import library
+
+# `Source` of codes.h.
+SOURCE = np.dtype(
+    [
+        ("values", "u8"),
+        ("stride", "i8"),
+        ("thresholds", "u8"),
+        ("classes", "u8"),
+        ("size", "i4"),
+        ("missing", "i4"),
+    ]
+)
+FEW = 4096  # of binning.c: so many distinct values are sorted even where n is far larger
+ROWS_PER_THREAD = 4096  # fewer are not worth a thread
+Coding = tuple[
+    np.ndarray, np.ndarray, int
+]  # thresholds, the code of each category, the code of a missing value
+
+
+def count_values(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values, ascending, and the weight of each; NaN and rows of weight zero do not count.
+
+    Args:
+        values: float64[rows].
+        weights: float64[rows], not negative; None counts rows.
+    """
+    kernel = _compiled()
+    if kernel is None:
+        return binning_reference.count_values(values, weights)
+    n = len(values)
+    weights = None if weights is None else np.ascontiguousarray(weights, np.float64)
+    distinct, counts, spare = np.empty(n), np.empty(n), np.empty(n)
+    spare_counts = np.empty(min(n, FEW) if weights is None else n)
+    found = kernel.assay_count_values(
+        address(values), values.strides[0], None if weights is None else address(weights), n,
+        *map(address, (distinct, counts, spare, spare_counts)),
+    )  # fmt: skip
+    for array in (distinct, counts):
+        array.resize(found, refcheck=False)
+    return distinct, counts
+
+
+def encode(
+    columns: Sequence[Column], codings: Sequence[Coding], dtype: np.dtype, threads: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes as [rows, stride] with records padded to 16 bytes and as [features, rows], and has_missing[features].
+
+    Args:
+        columns: what to encode.
+        codings: how, for each column.
+        dtype: of the codes: uint8, uint16 or uint32.
+        threads: at least 1.
+    """
+    kernel = _compiled()
+    if kernel is None:
+        return binning_reference.encode(columns, codings, dtype)
+    num_rows = len(columns[0].values) if columns else 0
+    padding = 16 // dtype.itemsize
+    rows = np.zeros((num_rows, -(-len(columns) // padding) * padding), dtype)
+    by_column = np.empty((len(columns), num_rows), dtype)
+    described = sources(columns, codings)
+    missing = []
+
+    def encode_share(first: int, count: int) -> None:
+        missing.append(np.zeros(len(columns), np.bool_))
+        kernel.assay_encode(
+            address(described), len(columns), first, count, num_rows, address(rows), rows.shape[1],
+            address(by_column), dtype.itemsize, address(missing[-1]),
+        )  # fmt: skip
+
+    in_shares(encode_share, num_rows, threads)
+    return rows, by_column, np.logical_or.reduce(missing)
+
+
+def sources(columns: Iterable[Column], codings: Iterable[Coding]) -> np.ndarray:
+    """SOURCE[columns]: addresses of the values and of what turns them into codes, which must outlive it."""
+    records = [
+        (
+            address(column.values),
+            column.values.strides[0],
+            address(thresholds),
+            address(classes) if column.kind == "category" else 0,
+            len(classes) if column.kind == "category" else len(thresholds),
+            missing,
+        )
+        for column, (thresholds, classes, missing) in zip(columns, codings, strict=True)
+    ]
+    return np.array(records, SOURCE)
+
+
+def in_shares(work: Callable[[int, int], None], num_rows: int, threads: int) -> None:
+    """Calls ``work(first, count)`` on shares of the rows, each in a thread of its own."""
+    threads = min(threads, num_rows // ROWS_PER_THREAD)
+    if threads <= 1:
+        work(0, num_rows)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    edges = np.linspace(0, num_rows, threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda first, end: work(first, end - first), edges[:-1], edges[1:]))
+
+
+def address(array: np.ndarray) -> int:
+    """Where the elements of `array` are in memory."""
+    return array.__array_interface__["data"][0]
+
+
+def _compiled() -> ctypes.CDLL | None:
+    kernel = library()
+    return None if kernel is None else _declared(kernel)
+
+
+@cache
+def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, int64, int32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+    kernel.assay_count_values.argtypes = [pointer, int64, pointer, int64, pointer, pointer, pointer, pointer]
+    kernel.assay_count_values.restype = int64
+    kernel.assay_encode.argtypes = [
+        pointer, int32, int64, int64, int64, pointer, int64, pointer, int32, pointer
+    ]  # fmt: skip
+    kernel.assay_encode.restype = None
+    return kernel
