@@ -28,12 +28,12 @@ class Card:
 
 def cards(task: Task) -> Iterator[Card]:
     """The methods of a task, then those that installed packages add, then its peers."""
-    for name, path in task.methods.items():
-        yield _card(name, _module_docstring(path.partition(":")[0]), False, task.available(name))
+    for name, method in task.methods.items():
+        yield _card(name, _docstring(method, of_module=True), False, task.available(name))
     for name, method in installed_methods(task).items():
-        yield _card(name, inspect.getdoc(method) or "", False, None)
-    for name, path in task.peers.items():
-        yield _card(name, _class_docstring(path), True, task.available(name))
+        yield _card(name, _docstring(method), False, None)
+    for name, method in task.peers.items():
+        yield _card(name, _docstring(method), True, task.available(name))
 
 
 def _card(name: str, docstring: str, peer: bool, missing: str | None) -> Card:
@@ -59,16 +59,18 @@ def _source(module: str) -> ast.Module | None:
     return ast.parse(Path(found.origin).read_text("utf-8"))
 
 
-def _module_docstring(module: str) -> str:
-    tree = _source(module)
-    return (tree and ast.get_docstring(tree)) or ""
+def _docstring(method: Any, *, of_module: bool = False) -> str:
+    """Of a class, or of what "package.module:Name" names: the module, or the first class that begins so.
 
-
-def _class_docstring(path: Any) -> str:
-    """Of the class, or of the first whose name begins so: a task may add an ending to it."""
-    module, _, name = path.partition(":")
+    A task may add an ending to the name. One file holds one method, but all peers.
+    """
+    if not isinstance(method, str):
+        return inspect.getdoc(method) or ""
+    module, _, name = method.partition(":")
     tree = _source(module)
-    for node in tree.body if tree else ():
-        if isinstance(node, ast.ClassDef) and node.name.startswith(name):
-            return ast.get_docstring(node) or ""
-    return ""
+    if tree is None:
+        return ""
+    if of_module:
+        return ast.get_docstring(tree) or ""
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.startswith(name))
+    return next((ast.get_docstring(node) or "" for node in classes), "")

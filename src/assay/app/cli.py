@@ -119,3 +119,7 @@ def _one_line(box: str) -> str:
     if near := [block[1] for block in blocks if block and block[0].startswith("Perhaps you meant")]:
         message += f"; did you mean {near[0].split()[0]}?"
     return message
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -47,7 +47,7 @@ class Fit(Command):
         from assay import __version__, catalog
         from assay.app.terminal import Waiting, say
         from assay.core.budget import Budget
-        from assay.core.comparison import installed_methods, named
+        from assay.core.comparison import installed_methods, named_entrant
         from assay.core.files import atomic_folder, write_json
         from assay.core.run import Run
 
@@ -58,7 +58,7 @@ class Fit(Command):
         with Waiting(f"fitting {self.method}") as waiting:
             data = task.load(self.data, scale=self.scale, **self.columns.options())
             name, external = self.method, installed_methods(task)
-            chosen = named(task, data, name, name, {name: settings}, external, self.scale)
+            chosen = named_entrant(task, data, name, name, {name: settings}, external, self.scale)
             budget = Budget.parse(self.budget) if self.budget else None
             run = Run(
                 seed=self.seed,

@@ -189,7 +189,7 @@ def _entrants(
     entrants: list[Entrant] = []
     for label, item in chosen:
         if isinstance(item, str):
-            entrants.append(_named(task, data, label or item, item, settings, external, scale))
+            entrants.append(named_entrant(task, data, label or item, item, settings, external, scale))
         else:
             name = label or getattr(item, "__name__", type(item).__name__)
             method = task.accept(item, data)
@@ -208,7 +208,7 @@ def _entrants(
     return entrants
 
 
-def _named(
+def named_entrant(
     task: Task,
     data: Any,
     label: str,
@@ -217,6 +217,11 @@ def _named(
     external: Mapping[str, Any],
     scale: Scale,
 ) -> Entrant:
+    """The method that `name` names in `task` or in `external`, with the settings given for `label`.
+
+    Raises:
+        ValueError: there is none, a package is missing, or a setting does not exist.
+    """
     known = [*task.methods, *task.peers, *external]
     name = name if name in known else name.replace("_", "-")
     if name not in known:
