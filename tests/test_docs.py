@@ -1,5 +1,6 @@
 """The documents say what the code does: generated tables are fresh, commands exist, figures have sources."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def test_nothing_printed_is_only_recalled():
 
 def test_constraints_pin_every_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     names = {re.split(r"[\[<>=]", name)[0].lower() for name in wanted} - {"assay"}
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     pinned = {line.partition("==")[0].lower() for line in lines if "==" in line}
