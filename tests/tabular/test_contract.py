@@ -112,6 +112,12 @@ def test_broken_contracts_are_named(columns, options, message):
         read_contract(Table.of(columns, name="t"), **options)
 
 
+def test_other_labels_are_other_data():
+    one, two = (read_contract(table(x=[1, 2, 3, 4], y=y), target="y") for y in (list("abab"), list("acac")))
+    assert one.target.tolist() == two.target.tolist()
+    assert one.fingerprint() != two.fingerprint()
+
+
 def test_a_hundred_thousand_categories_are_a_feature_like_any_other():
     ids = [f"id{i}" for i in range(100_000)]
     data = read_contract(table(i=ids, x=list(range(100_000)), y=[0, 1] * 50_000), target="y")

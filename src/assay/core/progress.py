@@ -75,9 +75,8 @@ class Display:
         self._done += 1
         if self._enabled and result.status != "ok":
             where = self._bar.console if self._bar is not None else self._console
-            where.print(
-                f"{trial.name}, seed {trial.seed}: {result.status}: {result.error}", style="red", markup=False
-            )
+            line = f"{trial.name}, seed {trial.seed}: {result.status}: {result.error}"
+            where.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _percent(word: str) -> str:

@@ -1,5 +1,6 @@
 """What a table must be to be learned from: features and target, checked, with the roles of some columns."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +68,8 @@ class TabularData:
 
     def fingerprint(self) -> str:
         """SHA-256 of everything but the name."""
-        return self._table().fingerprint()
+        classes = json.dumps(self.classes.tolist())
+        return hashlib.sha256(f"{self._table().fingerprint()} {classes}".encode()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
         """Sizes, target, inferred types."""
