@@ -1,7 +1,12 @@
-"""Columns from Arrow arrays, and tables as Arrow IPC files."""
+"""Columns from Arrow arrays, and tables as Arrow IPC files.
+
+Values pass between Arrow and NumPy as buffers: pyarrow's own conversions import pandas wherever it is
+installed, which takes longer than reading a small file.
+"""
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,7 @@ from assay.data.kinds import seconds
 from assay.data.table import Column, ContractError, Table
 
 _KIND = b"assay.kind"  # In a field's metadata: truth values and dates are stored as the floats they are.
+_NAME = b"assay.name"  # In the file's metadata.
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -27,8 +33,8 @@ def columns_of(table: pa.Table) -> Iterator[Column]:
         if field.name.startswith("__index_level_"):
             continue
         column = column_of(field.name, values)
-        kind: Any = (field.metadata or {}).get(_KIND, b"").decode()
-        yield Column(column.name, kind, column.values) if kind else column
+        kind: Any = (field.metadata or {}).get(_KIND, column.kind.encode()).decode()
+        yield replace(column, kind=kind)
 
 
 def column_of(name: str, values: pa.ChunkedArray) -> Column:
@@ -69,40 +75,60 @@ def _decoded(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _floats(values: pa.ChunkedArray) -> np.ndarray:
     # Beyond 2**53 an integer is rounded to the nearest float64, as everywhere in NumPy.
-    return values.cast(pa.float64(), safe=False).to_numpy()
+    array = _whole(values.cast(pa.float64(), safe=False))
+    return _filled(array, np.float64, np.nan)
 
 
 def _seconds(values: pa.ChunkedArray) -> np.ndarray:
     width = pa.int32() if values.type.bit_width == 32 else pa.int64()
-    ticks = values.cast(width).cast(pa.int64())
-    return seconds(ticks.fill_null(0).to_numpy(), _PER_SECOND[values.type.unit], ticks.is_null().to_numpy())
+    array = _whole(values.cast(width).cast(pa.int64()))
+    return seconds(_filled(array, np.int64, 0), _PER_SECOND[values.type.unit], _nulls(array))
+
+
+def _whole(values: pa.ChunkedArray) -> pa.Array:
+    return (
+        values.chunk(0)
+        if values.num_chunks == 1
+        else pa.concat_arrays(values.chunks or [values.combine_chunks()])
+    )
+
+
+def _filled(array: pa.Array, dtype: type, null: float) -> np.ndarray:
+    """The values of a primitive array, not copied where none is null, and else with `null` there."""
+    buffer = array.buffers()[1]
+    if buffer is None:
+        return np.empty(0, dtype) if not len(array) else np.full(len(array), null, dtype)
+    values = np.frombuffer(buffer, dtype, len(array), array.offset * np.dtype(dtype).itemsize)
+    return np.where(_nulls(array), dtype(null), values) if array.null_count else values
+
+
+def _nulls(array: pa.Array) -> np.ndarray:
+    return np.frombuffer(array.is_null().cast(pa.uint8()).buffers()[1], np.bool_, len(array))
 
 
 def _category(name: str, values: pa.ChunkedArray) -> Column:
     chunks = values.unify_dictionaries().chunks
     if not chunks:
         return Column(name, "category", np.empty(0, np.int32))
-    codes = pa.chunked_array([chunk.indices for chunk in chunks]).cast(pa.int32()).fill_null(-1).to_numpy()
+    codes = pa.chunked_array([chunk.indices for chunk in chunks]).cast(pa.int32())
     labels = [None if label is None else str(label) for label in chunks[0].dictionary.to_pylist()]
-    return Column.from_labels(name, codes, labels)
+    return Column.from_labels(name, _filled(_whole(codes), np.int32, -1), labels)
 
 
 def write_ipc(table: Table, path: str | PathLike[str]) -> None:
     """Writes `table` as an Arrow IPC file; the file is whole or not there."""
     fields, arrays = [], []
     for column in table.columns:
-        kind: dict[bytes, bytes] = {}
         if column.kind == "category":
-            codes = pa.array(column.values, mask=column.missing)
-            arrays.append(pa.DictionaryArray.from_arrays(codes, pa.array(column.categories, pa.string())))
+            arrays.append(_dictionary(column))
         else:
-            kind = {_KIND: column.kind.encode()}
-            arrays.append(pa.array(column.values))
-        fields.append(pa.field(column.name, arrays[-1].type, metadata=kind))
+            buffer = pa.py_buffer(np.ascontiguousarray(column.values))
+            arrays.append(pa.Array.from_buffers(pa.float64(), len(column.values), [None, buffer]))
+        fields.append(pa.field(column.name, arrays[-1].type, metadata={_KIND: column.kind.encode()}))
     path = Path(path)
     scratch = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        batch = pa.record_batch(arrays, pa.schema(fields, metadata={b"assay.name": table.name.encode()}))
+        batch = pa.record_batch(arrays, pa.schema(fields, metadata={_NAME: table.name.encode()}))
         with pa.ipc.new_file(scratch, batch.schema) as file:
             file.write_batch(batch)
         os.replace(scratch, path)
@@ -110,10 +136,21 @@ def write_ipc(table: Table, path: str | PathLike[str]) -> None:
         scratch.unlink(missing_ok=True)
 
 
+def _dictionary(column: Column) -> pa.Array:
+    labels = [category.encode() for category in column.categories]
+    ends = np.cumsum([0, *map(len, labels)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(labels))]
+    dictionary = pa.Array.from_buffers(pa.large_string(), len(labels), buffers)
+    present = pa.py_buffer(np.packbits(~column.missing, bitorder="little"))
+    codes = pa.py_buffer(np.ascontiguousarray(column.values))
+    indices = pa.Array.from_buffers(pa.int32(), len(column.values), [present, codes])
+    return pa.DictionaryArray.from_arrays(indices, dictionary)
+
+
 def open_ipc(path: str | PathLike[str]) -> Table:
     """The table in an Arrow IPC file, mapped into memory where it is not compressed."""
     content = read_ipc(path)
-    name = (content.schema.metadata or {}).get(b"assay.name")
+    name = (content.schema.metadata or {}).get(_NAME)
     return Table(tuple(columns_of(content)), name.decode() if name else Path(path).name)
 
 

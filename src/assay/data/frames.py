@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def table_of(
         table = Table(tuple(_columns_of_array(data, schema)))
     elif _is_pandas(data, "DataFrame") or isinstance(data, Mapping):
         table = Table(tuple(_column(str(key), values) for key, values in data.items()))
-    elif hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
+    elif hasattr(data, "__arrow_c_stream__"):
         table = Table(tuple(_columns_of_stream(data)))
     elif isinstance(data, list) and data and all(isinstance(record, Mapping) for record in data):
         table = table_of_records(data)
@@ -98,12 +98,11 @@ def _columns_of_stream(data: Any) -> Iterator[Column]:
 
     from assay.data.arrow import columns_of
 
-    exports_rows = hasattr(data, "__arrow_c_stream__")
     try:
-        table = pa.table(data) if exports_rows else pa.Table.from_batches([pa.record_batch(data)])
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise ContractError(f"expected {_WANTED}, got {_shown(data)} ({error})") from None
-    yield from columns_of(table)
+        reader = pa.RecordBatchReader.from_stream(data)
+    except pa.ArrowInvalid:  # A stream of values, not of rows.
+        raise ContractError(f"expected {_WANTED}, got {_shown(data)}") from None
+    yield from columns_of(reader.read_all())
 
 
 def _column(name: str, values: Any) -> Column:
@@ -161,57 +160,57 @@ def _column_of_array(name: str, values: np.ndarray) -> Column:
 
 
 def _column_of_objects(name: str, values: list[Any]) -> Column:
-    import pyarrow as pa
-
-    from assay.data.arrow import column_of
-
-    try:
-        array = pa.array(values, from_pandas=True)
-        if array.type != pa.date32():  # Arrow takes this for a mixture of dates and datetimes too.
-            return column_of(name, pa.chunked_array([array]))
-    except (ContractError, pa.ArrowException, TypeError, ValueError, OverflowError):
-        pass  # Numbers of several types, a mixture of kinds, lists: what follows tells which, and where.
-    missing = [_is_missing(value) for value in values]
-    kind: Kind | None = None
-    for row, value in enumerate(values):
-        found = kind if missing[row] else _kind_of(value)
-        if found is None and not missing[row]:
-            raise RowError(
-                row,
-                f"column {name!r}: expected a number, a truth value, a date or text, "
-                f"got {type(value).__qualname__} {str(value)[:40]!r}",
-            )
-        if {found, kind} == {"numeric", "boolean"}:
-            found = "numeric"
-        elif kind is not None and found is not None and found != kind:
-            raise RowError(
-                row,
-                f"column {name!r}: expected {WORDS[kind]} as in the rows before, "
-                f"got {WORDS[found]}, {value!r}",
-            )
-        kind = found
+    kind_of = {type_: _kind_of(type_) for type_ in set(map(type, values))}  # Few types, many values.
+    missing = [kind_of[type(value)] == "missing" or _is_nan(value) for value in values]
+    found: set[Any] = {
+        kind_of[type(value)] for value, absent in zip(values, missing, strict=True) if not absent
+    }
+    if found == {"numeric", "boolean"}:
+        found = {"numeric"}
+    if len(found) > 1 or None in found:
+        raise _mixture(name, values, [kind_of[type(value)] for value in values], missing)
+    kind = found.pop() if found else "numeric"
     if kind == "category":
-        labels = [None if absent else str(value) for value, absent in zip(values, missing, strict=True)]
-        return Column.from_labels(name, np.arange(len(labels)), labels)
+        codes: dict[str, int] = {}
+        rows = (
+            -1 if absent else codes.setdefault(str(value), len(codes))
+            for value, absent in zip(values, missing, strict=True)
+        )
+        return Column.from_labels(name, np.fromiter(rows, np.int32, len(values)), list(codes))
     read = _seconds_of if kind == "date" else float
-    floats = [np.nan if absent else read(value) for value, absent in zip(values, missing, strict=True)]
-    return Column(name, kind or "numeric", np.array(floats, np.float64))
+    floats = (np.nan if absent else read(value) for value, absent in zip(values, missing, strict=True))
+    return Column(name, kind, np.fromiter(floats, np.float64, len(values)))
 
 
-def _is_missing(value: Any) -> bool:
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return _kind_of(value) is not None and bool(value != value)
+def _mixture(name: str, values: list[Any], kinds: list[str | None], missing: list[bool]) -> RowError:
+    """The error for the first value that is of no kind, or of another one than the first value."""
+    present = [row for row, absent in enumerate(missing) if not absent]
+    first = kinds[present[0]]
+    same = {"numeric", "boolean"} if first in ("numeric", "boolean") else {first} - {None}
+    row = next(row for row in present if kinds[row] not in same)
+    value, kind = values[row], kinds[row]
+    if kind is None:
+        got = f"{type(value).__qualname__} {str(value)[:40]!r}"
+        return RowError(row, f"column {name!r}: expected a number, a truth value, a date or text, got {got}")
+    wanted = f"{WORDS[first]} as in the rows before"
+    return RowError(row, f"column {name!r}: expected {wanted}, got {WORDS[kind]}, {value!r}")
 
 
-def _kind_of(value: Any) -> Kind | None:
-    if isinstance(value, (bool, np.bool_)):
+def _kind_of(type_: type) -> Kind | Literal["missing"] | None:
+    if type_ is type(None) or type_.__name__ in ("NAType", "NaTType"):
+        return "missing"
+    if issubclass(type_, (bool, np.bool_)):
         return "boolean"
-    if isinstance(value, (numbers.Real, decimal.Decimal)):
+    if issubclass(type_, (numbers.Real, decimal.Decimal)):
         return "numeric"
-    if isinstance(value, (datetime.date, np.datetime64)):
+    if issubclass(type_, (datetime.date, np.datetime64)):
         return "date"
-    return "category" if isinstance(value, str) else None
+    return "category" if issubclass(type_, str) else None
+
+
+def _is_nan(value: Any) -> bool:
+    # Also the missing value of a column of text or dates in pandas; NaT differs from itself too.
+    return isinstance(value, (numbers.Real, decimal.Decimal, np.datetime64)) and bool(value != value)
 
 
 def _seconds_of(value: Any) -> float:

@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)"
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
-WORDS: dict[Kind, str] = {
+WORDS: dict[str | None, str] = {
     "numeric": "a number",
     "boolean": "true or false",
     "date": "an ISO 8601 date",
