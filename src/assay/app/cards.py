@@ -37,7 +37,8 @@ def cards(task: Task) -> Iterator[Card]:
 
 
 def _card(name: str, docstring: str, peer: bool, missing: str | None) -> Card:
-    return Card(name, docstring.partition("\n")[0], reference(docstring), peer, missing)
+    what = " ".join(docstring.partition("\n\n")[0].split())
+    return Card(name, what, reference(docstring), peer, missing)
 
 
 def reference(docstring: str) -> str:

@@ -81,10 +81,9 @@ def curve(row: Row) -> Curve | None:
 def learning_curves(board: Board, look: Mapping[str, Series]) -> Figure | None:
     """The deciding metric against the round, one line and one band per method; None without any curve."""
     traces: list[Figure] = []
-    for row in board.ranking:
-        found = curve(row) if row.name in look else None
-        if found is None:
-            continue
+    curves = {row.name: found for row in board.ranking if row.name in look and (found := curve(row))}
+    for name, found in curves.items():
+        row = board.row(name)
         style = look[row.name]
         if np.isfinite(found.low).all() and len(found.steps) > 1:
             traces.append(
@@ -119,11 +118,14 @@ def learning_curves(board: Board, look: Mapping[str, Series]) -> Figure | None:
         )
     if not traces:
         return None
+    together = (
+        np.concatenate(part) for part in zip(*((c.mean, c.low, c.high) for c in curves.values()), strict=True)
+    )
     return {
         "data": traces,
         "layout": {
             "xaxis": {"title": {"text": _safe(board.curve_axis)}},
-            "yaxis": {"title": {"text": _axis(board.metrics[0])}},
+            "yaxis": {"title": {"text": _axis(board.metrics[0])}, "range": _range(*together)},
         },
     }
 
@@ -206,9 +208,20 @@ def cost_against_score(board: Board, look: Mapping[str, Series]) -> Figure | Non
                 "tickvals": ticks,
                 "ticktext": [format_seconds(tick) for tick in ticks],
             },
-            "yaxis": {"title": {"text": _axis(deciding)}},
+            "yaxis": {"title": {"text": _axis(deciding)}, "range": _range(*np.array(list(score.values())).T)},
         },
     }
+
+
+def _range(mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[float] | None:
+    """The range that shows all means, and of their intervals as much as lets the means be told apart."""
+    bottom, top = mean.min(), mean.max()
+    span = top - bottom
+    if span == 0:
+        return None
+    bottom = max(np.nanmin([*low, bottom]), bottom - span / 2) - 0.06 * span
+    top = min(np.nanmax([*high, top]), top + span / 2) + 0.06 * span
+    return [float(bottom), float(top)]
 
 
 def _decades(values: Sequence[float]) -> list[float]:

@@ -49,6 +49,7 @@ def write_site(
     from markupsafe import Markup
 
     from assay.app.cards import cards
+    from assay.app.claim import measured
     from assay.app.report import board_page, plotly_source, templates
     from assay.core.files import write_text
 
@@ -58,8 +59,15 @@ def write_site(
     for entry in boards:
         page = board_page(entry.board, command=entry.command, plotly=script, home="../index.html")
         write_text(folder / "boards" / f"{entry.name}.html", page)
-    methods = {task.name: list(cards(task)) for task in tasks}
-    index = templates().get_template("index.html")
-    write_text(
-        folder / "index.html", index.render(tasks=tasks, methods=methods, boards=boards, records=records)
+    index = (
+        templates()
+        .get_template("index.html")
+        .render(
+            tasks=tasks,
+            methods={task.name: list(cards(task)) for task in tasks},
+            boards=boards,
+            records=records,
+            measured=measured,
+        )
     )
+    write_text(folder / "index.html", index)
