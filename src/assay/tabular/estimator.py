@@ -6,6 +6,7 @@ A class declares itself with `@dataclass(kw_only=True, eq=False, repr=False)`: e
 and the representation below shows the parameters that differ from their defaults.
 """
 
+import copy
 import dataclasses
 import sys
 import warnings
@@ -128,6 +129,15 @@ class Estimator:
     def _encode_target(self, y: NDArray[Any]) -> NDArray[Any]:
         raise NotImplementedError
 
+    @property
+    def _classes(self) -> NDArray[Any] | None:
+        """The labels of the class codes; None if the target is a number."""
+        return None
+
+    @property
+    def _num_classes(self) -> int | None:
+        return None if self._classes is None else len(self._classes)
+
     def _read(self, X: Any) -> Table:
         """Returns rows to predict, their columns as in training.
 
@@ -159,6 +169,12 @@ class Estimator:
                 columns=tuple(dataclasses.replace(column, name=field.name) for column, field in columns),
             )
         return table.align(self.schema_)
+
+    def _seen_by(self, estimator: Any, table: Table) -> Any:
+        """Returns a table as a nested estimator takes it: as it is, or a frame, or unnamed a matrix."""
+        if isinstance(estimator, Estimator):
+            return table
+        return table.to_pandas() if hasattr(self, "feature_names_in_") else table.to_numpy()
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
@@ -228,6 +244,10 @@ class Classifier(Estimator):
         position = {label: code for code, label in enumerate(classes)}
         return np.fromiter(map(position.__getitem__, labels), np.int32, len(labels))
 
+    @property
+    def _classes(self) -> NDArray[Any] | None:
+        return self.classes_
+
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Returns the probability of every class, in the order of `classes_`, for each row."""
         raise NotImplementedError
@@ -267,14 +287,28 @@ class Regressor(Estimator):
         raise NotImplementedError
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Returns R^2 = 1 - (weighted) squared error / that of the mean; a constant target scores 1 or 0."""
+        """Returns R^2 of the predictions, at most 1; 0 is the mean's."""
         target = read_target(y).astype(np.float64)
         weight = (
             np.ones(len(target)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         )
-        error = float(weight @ (target - self.predict(X)) ** 2)
-        spread = float(weight @ (target - np.average(target, weights=weight)) ** 2)
-        return 1.0 - error / spread if spread else float(error == 0.0)
+        return r_squared(target, self.predict(X), weight)
+
+
+def r_squared(target: NDArray[Any], predicted: NDArray[Any], weight: NDArray[np.float64]) -> float:
+    """Returns 1 - weighted squared error / that of the mean; for a constant target 1 if it is met, else 0."""
+    error = float(weight @ (target - predicted) ** 2)
+    spread = float(weight @ (target - np.average(target, weights=weight)) ** 2)
+    return 1.0 - error / spread if spread else float(error == 0.0)
+
+
+def clone(value: Any) -> Any:
+    """Returns an unfitted copy of an estimator, ours or another library's, or a copy of a parameter."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(clone(item) for item in value)
+    if isinstance(value, type) or not hasattr(value, "get_params"):
+        return copy.deepcopy(value)
+    return type(value)(**{name: clone(item) for name, item in value.get_params(deep=False).items()})
 
 
 def total_gain(trees: Sequence[Tree], num_features: int) -> NDArray[np.float64]:

@@ -20,30 +20,27 @@ def read_table(X: Any) -> tuple[Table, bool]:
 
     Raises:
         TypeError: X is sparse, or holds objects that are neither numbers nor text.
-        ValueError: X is not two-dimensional, is empty, complex or infinite.
+        ValueError: X is not two-dimensional, is empty or complex.
     """
+    if type(X).__module__.startswith("scipy.sparse"):
+        raise TypeError("Sparse data was passed for X, but dense data is required: use X.toarray().")
     named = (
         isinstance(X, (Table, Mapping, str, os.PathLike))
         or hasattr(X, "columns")
         or hasattr(X, "column_names")
+        or (isinstance(X, list) and bool(X) and isinstance(X[0], Mapping))
     )
-    table = Table.of(X) if named else Table.of(_dense(X))
+    table = Table.of(X if named else _dense(X))
     if not table.columns:
         raise ValueError(_too_few("feature", (table.num_rows, 0)))
     if not table.num_rows:
         raise ValueError(_too_few("sample", (0, len(table.columns))))
-    for column in table.columns:
-        if column.kind != "category" and np.isinf(column.values).any():
-            row = int(np.flatnonzero(np.isinf(column.values))[0])
-            raise ValueError(
-                f"Input X contains infinity: column {column.name!r}, row {row}. Missing is written as NaN."
-            )
     return table, named
 
 
 def _dense(X: Any) -> NDArray[np.float64] | dict[str, Any]:
     """Returns X as a matrix of numbers, or by column where it holds text."""
-    if hasattr(X, "toarray") and hasattr(X, "nnz"):
+    if type(X).__module__.startswith("scipy.sparse"):
         raise TypeError(
             "Sparse data was passed for X, but dense data is required. Use X.toarray() to convert it."
         )
@@ -105,6 +102,8 @@ def read_target(y: Any) -> NDArray[Any]:
 
 
 def _decode(column: Column) -> NDArray[Any]:
+    if column.kind == "boolean" and not column.missing.any():
+        return column.values.astype(bool)
     if column.kind != "category":
         return column.values
     return np.array([*column.categories, None], dtype=object)[column.values]  # -1, missing, is the last.
@@ -128,13 +127,13 @@ def read_weights(sample_weight: ArrayLike, num_rows: int) -> NDArray[np.float64]
 
 def is_int(value: Any, low: int) -> bool:
     """Whether `value` is a whole number, not a bool, of at least `low`."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= low
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= low)
 
 
 def is_real(value: Any, low: float, high: float = np.inf) -> bool:
     """Whether `value` is a number, not a bool, in [low, high]."""
     real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return real and low <= value <= high
+    return real and bool(low <= value <= high)
 
 
 def as_generator(random_state: Any) -> np.random.Generator:
