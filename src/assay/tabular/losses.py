@@ -203,8 +203,8 @@ class AbsoluteError(Loss):
         return np.abs(y - margins[0])
 
     def slopes(self, y: Array, margins: Array) -> tuple[Array, Array | None]:
-        """Return sign(m - y) and ones."""
-        return np.sign(margins - y), None
+        """Return the sign of m - y, -1 where they are equal, and ones."""
+        return np.where(margins > y, 1.0, -1.0), None
 
     def line_search(self, leaves: Leaves, residual: Array, gradient: Array, hessian: Array | None) -> Array:
         """Return the median of the residuals in each leaf, Alg. 3."""
