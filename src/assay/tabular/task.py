@@ -150,11 +150,9 @@ class Tabular(Task):
         """Which package a peer lacks."""
         if name not in self.peers:
             return None
-        missing = [
-            module
-            for module in locate(self.peers[name] + "Classifier").imports
-            if importlib.util.find_spec(module) is None
-        ]
+        modules = locate(self.peers[name] + "Classifier").imports
+        packages = [module.partition(".")[0] for module in modules]
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
         return missing[0] if missing else None
 
     def split(self, data: TabularData, seed: int) -> tuple[TabularData, TabularData]:
