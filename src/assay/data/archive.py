@@ -27,10 +27,8 @@ def read_member(archive: Path, *members: str) -> bytes:
 
 
 def _read(archive: bytes, member: str, where: str) -> bytes:
-    if archive.startswith(_AR_MAGIC):
-        archive = _debian_data(archive)
-    file = io.BytesIO(archive)
     try:
+        file = io.BytesIO(_debian_data(archive) if archive.startswith(_AR_MAGIC) else archive)
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as zipped:
                 return zipped.read(member)

@@ -85,7 +85,14 @@ def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
 def _separator(path: Path) -> str:
     if {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes}:
         return "\t"
-    return max(_SEPARATORS, key=lambda separator: len(next(_records(path, separator), (1, []))[1]))
+    return max(_SEPARATORS, key=lambda separator: _header_width(path, separator))
+
+
+def _header_width(path: Path, separator: str) -> int:
+    try:
+        return len(next(_records(path, separator), (1, []))[1])
+    except ContractError:  # Quotes that make no sense with this separator.
+        return 0
 
 
 def _names(path: Path, separator: str) -> list[str]:

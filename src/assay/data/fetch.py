@@ -43,7 +43,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno else str(error)
         advice = "the environment variable ASSAY_CACHE names another folder"
         raise FetchError(f"cannot write to the cache {folder}: {reason}; {advice}") from error
 

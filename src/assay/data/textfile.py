@@ -73,11 +73,12 @@ def check_encoding(path: Path) -> None:
 def _guess(content: bytes) -> str:
     """The likely encoding of text that is not UTF-8.
 
-    In the two-byte encodings of Chinese nearly all bytes beyond ASCII come in pairs; in a Western text
-    they are single letters between ASCII ones.
+    In the two-byte encodings of Chinese nearly all bytes beyond ASCII come in pairs, and words are of
+    several pairs; in a Western text they are one or two letters between ASCII ones.
     """
-    runs = re.findall(rb"[\x80-\xff]+", content)
-    if sum(len(run) % 2 == 0 for run in runs) > 0.9 * len(runs) and _decodes(content, "gb18030"):
+    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", content)]
+    paired = sum(run % 2 == 0 for run in runs) > 0.9 * len(runs)
+    if paired and sum(runs) > 2.5 * len(runs) and _decodes(content, "gb18030"):
         return "gb18030"
     return "cp1252" if _decodes(content, "cp1252") else "latin-1"
 
