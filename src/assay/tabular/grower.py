@@ -26,7 +26,7 @@ from typing import Literal
 
 import numpy as np
 
-from assay.tabular import fixed_point
+from assay.tabular import fixed_point, growing
 from assay.tabular.bins import Codes, FeatureBins
 from assay.tabular.cuts import midpoints
 from assay.tabular.reference import Problem, RawTree
@@ -179,7 +179,7 @@ def grow(
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     problem = _problem(codes, target, limits, rows, features, seed)
-    raw = grow_in_numpy(problem)
+    raw = grow_in_numpy(problem) if reference else growing.grow(problem, threads)
     return Grown(_tree(codes, target, problem, raw), raw.leaf)
 
 
@@ -210,13 +210,13 @@ def _problem(
         penalties = (0.0, 0.0, 0.0)
     if not len(statistics.rows):
         raise ValueError("a tree needs at least one row of non-zero weight, got none")
-    is_category = np.array([feature.kind == "category" for feature in bins])
     highs = [np.zeros(0) if feature.kind == "category" else feature.high for feature in bins]
     return Problem(
         columns=codes.columns,
         records=codes.rows,
         num_bins=np.array([feature.num_bins for feature in bins], np.int32),
-        is_category=is_category,
+        is_category=np.array([feature.kind == "category" for feature in bins]),
+        is_exact=np.array([np.array_equal(feature.low, feature.high) for feature in bins]),
         highs=np.concatenate(highs),
         high_offsets=np.cumsum([0, *map(len, highs)]),
         features=np.arange(len(bins), dtype=np.int32)
@@ -305,10 +305,11 @@ def _tree(codes: Codes, target: Newton | Classes, problem: Problem, raw: RawTree
             for node in nodes.tolist():
                 goes_left = np.full(feature.num_bins + 1, missing_left[node])
                 goes_left[:-1] = False
-                goes_left[raw.bins_left[raw.bin_offsets[node] : raw.bin_offsets[node + 1]]] = True
+                begin = raw.bins_begin[node]
+                goes_left[raw.bins_left[begin : begin + raw.num_bins_left[node]]] = True
                 category_lists[node] = np.flatnonzero(goes_left[feature.category_bins]).astype(np.int32)
         else:
-            threshold[nodes] = _thresholds(feature, raw, nodes)
+            threshold[nodes] = _thresholds(feature, bool(problem.is_exact[index]), raw, nodes)
     sums = raw.sums * problem.statistics.units[1]
     if isinstance(target, Newton):
         gradient, weight = raw.sums[:, 0] * problem.statistics.units[0], sums[:, 1]
@@ -333,11 +334,11 @@ def _tree(codes: Codes, target: Newton | Classes, problem: Problem, raw: RawTree
     )
 
 
-def _thresholds(feature: FeatureBins, raw: RawTree, nodes: np.ndarray) -> np.ndarray:
+def _thresholds(feature: FeatureBins, exact: bool, raw: RawTree, nodes: np.ndarray) -> np.ndarray:
     """The thresholds of nodes that split on a numeric feature."""
     cut = raw.cut[nodes]
     edges = np.append(feature.thresholds, np.inf)[cut]  # the last bin parts known values from missing ones
-    if not np.array_equal(feature.low, feature.high):
+    if not exact:
         return edges
     # Every bin is one value: the middle of the node's own neighbours, or what was drawn between them.
     below, above, drawn = raw.below[nodes], raw.above[nodes], raw.drawn[nodes]

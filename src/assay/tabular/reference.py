@@ -34,6 +34,7 @@ class Problem:
         records: the same codes, [rows, stride].
         num_bins: int32[features], without the bin of missing values.
         is_category: bool[features].
+        is_exact: bool[features], whether every bin is one value, so that thresholds are the middle of neighbours.
         highs: float64, the largest value of every bin, of all features one after the other.
         high_offsets: int64[features + 1]; empty ranges for categories.
         features: int32, ascending, the features that may be split.
@@ -48,6 +49,7 @@ class Problem:
     records: np.ndarray
     num_bins: np.ndarray
     is_category: np.ndarray
+    is_exact: np.ndarray
     highs: np.ndarray
     high_offsets: np.ndarray
     features: np.ndarray
@@ -65,12 +67,12 @@ class RawTree:
     Args:
         feature: int32, -1 for a leaf; likewise ``left`` and ``right``.
         cut: int32, numeric split: the last bin that goes left.
-        below: int32, numeric split: the largest code of the node's rows that goes left, not counting missing
-            values, or -1; and ``above`` the smallest that goes right.
+        below: int32, split of an exact numeric feature: the largest code of the node's rows that goes left, not
+            counting missing values, or -1; and ``above`` the smallest that goes right.
         drawn: float64, the random threshold, or NaN.
         missing_left: bool, where missing values go.
-        bins_left: int32, category splits: the bins that go left, of all nodes one after the other.
-        bin_offsets: int64[nodes + 1].
+        bins_left: int32, category splits: the bins that go left, ascending; of a node, ``num_bins_left`` elements
+            from ``bins_begin`` on.
         gain: float64.
         count: int64, rows.
         sums: int64[nodes, 2 or K], gradient and hessian or the weight of every class, in units.
@@ -86,7 +88,8 @@ class RawTree:
     drawn: np.ndarray
     missing_left: np.ndarray
     bins_left: np.ndarray
-    bin_offsets: np.ndarray
+    bins_begin: np.ndarray
+    num_bins_left: np.ndarray
     gain: np.ndarray
     count: np.ndarray
     sums: np.ndarray
@@ -172,10 +175,17 @@ class _Scorer:
         return sums[..., :-1].sum(axis=-1) if self.by_class else sums[..., 1]
 
     def class_weights(self, sums: np.ndarray) -> np.ndarray:
-        """The weight of every class, in units."""
+        """float64: the weight of every class."""
         if self.by_class:
-            return sums[..., :-1]
-        return np.stack([sums[..., 1] - sums[..., 0], sums[..., 0]], axis=-1)
+            return sums[..., :-1] * self.units[1]
+        total, second = sums[..., 1] * self.units[1], sums[..., 0] * self.units[1]
+        return np.stack([total - second, second], axis=-1)
+
+    def is_pure(self, sums: np.ndarray) -> bool:
+        """Whether all weight is of one class."""
+        if self.by_class:
+            return bool(sums[:-1].max() == sums[:-1].sum())
+        return bool(sums[0] in (0, sums[1]))
 
     def score(self, sums: np.ndarray) -> np.ndarray:
         """Newton: twice the decrease of the loss; Gini: sum w_k^2 / W; entropy: sum w_k log2(w_k / W)."""
@@ -187,7 +197,7 @@ class _Scorer:
             step = np.minimum(excess / curvature, self.max_delta_step)
             return step * (2.0 * excess - curvature * step)
         total = self.weight(sums) * self.units[1]
-        weights = self.class_weights(sums) * self.units[1]
+        weights = self.class_weights(sums)
         if self.criterion == "gini":
             squares = np.zeros(total.shape)
             for k in range(weights.shape[-1]):
@@ -213,7 +223,7 @@ class _Scorer:
             whole = cells[:, 1] * self.units[1] + self.l2
         else:
             heaviest = 1 if not self.by_class else int(np.argmax(parent[:-1]))
-            part = self.class_weights(cells)[:, heaviest] * self.units[1]
+            part = self.class_weights(cells)[:, heaviest]
             whole = self.weight(cells) * self.units[1]
         return np.divide(part, whole, out=np.zeros(len(cells)), where=whole > 0)
 
@@ -279,7 +289,7 @@ class _Grower:
         if weight < 2 * self.problem.min_weight:
             return False
         if self.problem.statistics.criterion != "newton":
-            return bool(self.scorer.class_weights(node.sums).max() != weight)
+            return not self.scorer.is_pure(node.sums)
         if limits.min_gain >= 0:
             return True
         g, h = self.words[node.rows, 0].astype(np.float64), self.words[node.rows, 1].astype(np.float64)
@@ -422,7 +432,7 @@ class _Grower:
         assert split is not None
         codes = self.problem.columns[split.feature, node.rows]
         goes_left = split.codes_left[codes]
-        if split.cut >= 0:
+        if split.cut >= 0 and self.problem.is_exact[split.feature]:
             known = codes[codes < self.problem.num_bins[split.feature]]
             below, above = known[known <= split.cut], known[known > split.cut]
             node.below = int(below.max()) if len(below) else -1
@@ -453,7 +463,8 @@ class _Grower:
             drawn=np.array([math.nan if split is None else split.drawn for split in inner]),
             missing_left=np.array([split is not None and split.codes_left[-1] for split in inner], bool),
             bins_left=np.concatenate(sets).astype(np.int32),
-            bin_offsets=np.cumsum([0, *map(len, sets)]),
+            bins_begin=np.cumsum([0, *map(len, sets)])[:-1],
+            num_bins_left=np.array([*map(len, sets)]),
             gain=np.array([0.0 if split is None else split.gain for split in inner]),
             count=np.array([len(node.rows) for node in nodes], np.int64),
             sums=np.array(

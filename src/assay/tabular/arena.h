@@ -1,0 +1,21 @@
+/* Memory that is freed all at once; running out of it jumps to `failed`. */
+#ifndef ASSAY_ARENA_H
+#define ASSAY_ARENA_H
+
+#include <setjmp.h>
+#include <stddef.h>
+
+#pragma GCC visibility push(hidden)
+
+typedef struct {
+    struct ArenaBlock *blocks;
+    jmp_buf failed;
+} Arena;
+
+void *arena_take(Arena *arena, size_t bytes); /* undefined content */
+void *arena_zeros(Arena *arena, size_t bytes);
+void arena_free(Arena *arena);
+
+#pragma GCC visibility pop
+
+#endif

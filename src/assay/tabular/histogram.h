@@ -1,0 +1,43 @@
+/* Sums of the target per bin: of all features at once, or of one feature of one node. */
+#ifndef ASSAY_HISTOGRAM_H
+#define ASSAY_HISTOGRAM_H
+
+#include "arena.h"
+#include "kernel.h"
+
+#pragma GCC visibility push(hidden)
+
+/* The rows of a node with their targets, gathered to lie side by side. */
+typedef struct {
+    const int32_t *rows;
+    int64_t count;
+    const void *first, *second;
+} NodeRows;
+
+/* The cells of one feature that are not zero, by ascending code. `table`, `bits` and `summary` are zero between
+   calls. */
+typedef struct {
+    int32_t *codes;
+    int64_t *cells;
+    int64_t *table;
+    uint64_t *bits, *summary;
+} Cells;
+
+void allocate_cells(const Problem *p, Arena *arena, Cells *cells);
+
+/* Both return how many cells there are. */
+int32_t cells_of_rows(const Problem *p, Cells *cells, int32_t feature, const NodeRows *node);
+int32_t cells_of_histogram(const Problem *p, Cells *cells, int32_t feature, const int64_t *histogram);
+
+/* Adds the targets of rows to `sums`. */
+void sum_targets(const Problem *p, const int32_t *rows, int64_t count, int64_t *sums);
+
+/* Copies the targets of rows to `first` and `second`. */
+void gather_targets(const Problem *p, const int32_t *rows, int64_t count, void *first, void *second);
+
+/* Adds the targets of rows to a histogram, in which the cells of the j-th used feature begin at offsets[j]. */
+void add_rows(const Problem *p, const int64_t *offsets, const int32_t *rows, int64_t count, int64_t *histogram);
+
+#pragma GCC visibility pop
+
+#endif

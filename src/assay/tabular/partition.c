@@ -1,0 +1,136 @@
+#include "partition.h"
+
+#include "pool.h"
+
+#include <string.h>
+
+enum { CHUNK_ROWS = 8192 };
+
+typedef struct {
+    const Problem *p;
+    Partition *space;
+    const Split *split;
+    int32_t *rows;
+    int64_t count;
+    bool by_table;
+} Task;
+
+void allocate_partition(const Problem *p, Arena *arena, Partition *space, int32_t workers)
+{
+    size_t rows = (size_t)p->num_kept, codes = 256;
+    for (int32_t f = 0; f < p->num_features; f++)
+        if (p->is_category[f] && (size_t)p->num_bins[f] + 1 > codes)
+            codes = (size_t)p->num_bins[f] + 1;
+    space->right = arena_take(arena, rows * sizeof *space->right);
+    space->left = workers > 1 ? arena_take(arena, rows * sizeof *space->left) : NULL;
+    space->chunk_left = arena_take(arena, (rows / CHUNK_ROWS + 1) * sizeof *space->chunk_left);
+    space->goes_left = arena_take(arena, codes);
+}
+
+static void fill_table(const Problem *p, const Split *split, uint8_t *goes_left)
+{
+    int32_t bins = p->num_bins[split->feature];
+    if (split->cut >= 0) {
+        for (int32_t code = 0; code < bins; code++)
+            goes_left[code] = code <= split->cut;
+    } else {
+        memset(goes_left, 0, (size_t)bins);
+        for (int32_t i = 0; i < split->num_bins_left; i++)
+            goes_left[split->bins_left[i]] = 1;
+    }
+    goes_left[bins] = split->missing_left;
+}
+
+/* Every row is written to both sides, and one side moves on; `left` may be `rows`. */
+INLINE int64_t part(const Task *t, const int32_t *rows, int64_t count, int32_t *left, int32_t *right, int32_t width,
+                    bool by_table)
+{
+    const Split *split = t->split;
+    const char *column = (const char *)t->p->columns + (int64_t)split->feature * t->p->num_rows * width;
+    const uint8_t *goes_left = t->space->goes_left;
+    uint32_t cut = (uint32_t)split->cut, missing = (uint32_t)t->p->num_bins[split->feature];
+    bool missing_left = split->missing_left;
+    int64_t num_left = 0, num_right = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t row = rows[i];
+        uint32_t code = code_at(column, row, width);
+        bool is_left = by_table ? goes_left[code] : (code <= cut) | (missing_left & (code == missing));
+        left[num_left] = row;
+        right[num_right] = row;
+        num_left += is_left;
+        num_right += !is_left;
+    }
+    return num_left;
+}
+
+static int64_t part_by_type(const Task *t, const int32_t *rows, int64_t count, int32_t *left, int32_t *right)
+{
+    if (t->p->width == 1)
+        return part(t, rows, count, left, right, 1, true);
+    if (t->p->width == 2)
+        return t->by_table ? part(t, rows, count, left, right, 2, true) : part(t, rows, count, left, right, 2, false);
+    return t->by_table ? part(t, rows, count, left, right, 4, true) : part(t, rows, count, left, right, 4, false);
+}
+
+static int64_t chunk_size(const Task *t, int32_t chunk)
+{
+    int64_t rest = t->count - (int64_t)chunk * CHUNK_ROWS;
+    return rest < CHUNK_ROWS ? rest : CHUNK_ROWS;
+}
+
+static void part_chunk(void *task, int32_t chunk, int32_t worker)
+{
+    const Task *t = task;
+    int64_t begin = (int64_t)chunk * CHUNK_ROWS;
+    (void)worker;
+    t->space->chunk_left[chunk] = part_by_type(t, t->rows + begin, chunk_size(t, chunk), t->space->left + begin,
+                                               t->space->right + begin);
+}
+
+static void copy_chunk(void *task, int32_t chunk, int32_t worker)
+{
+    const Task *t = task;
+    int64_t begin = (int64_t)chunk * CHUNK_ROWS;
+    int64_t left_before = chunk ? t->space->chunk_left[chunk - 1] : 0; /* by now a running sum */
+    int64_t left = t->space->chunk_left[chunk] - left_before;
+    int64_t all_left = t->space->chunk_left[(t->count - 1) / CHUNK_ROWS];
+    (void)worker;
+    memcpy(t->rows + left_before, t->space->left + begin, (size_t)left * sizeof *t->rows);
+    memcpy(t->rows + all_left + begin - left_before, t->space->right + begin,
+           (size_t)(chunk_size(t, chunk) - left) * sizeof *t->rows);
+}
+
+int64_t partition_rows(const Problem *p, Partition *space, const Split *split, int32_t *rows, int64_t count,
+                       int32_t workers)
+{
+    Task task = {p, space, split, rows, count, split->cut < 0};
+    if (p->width == 1 || task.by_table)
+        fill_table(p, split, space->goes_left);
+    if (workers < 2 || count < 2 * CHUNK_ROWS) {
+        int64_t left = part_by_type(&task, rows, count, rows, space->right);
+        memcpy(rows + left, space->right, (size_t)(count - left) * sizeof *rows);
+        return left;
+    }
+    int32_t chunks = (int32_t)((count - 1) / CHUNK_ROWS) + 1;
+    pool_run(workers, chunks, part_chunk, &task);
+    for (int32_t chunk = 1; chunk < chunks; chunk++)
+        space->chunk_left[chunk] += space->chunk_left[chunk - 1];
+    pool_run(workers, chunks, copy_chunk, &task);
+    return space->chunk_left[chunks - 1];
+}
+
+void neighbours(const Problem *p, const Split *split, const int32_t *rows, int64_t count, int32_t *below,
+                int32_t *above)
+{
+    const char *column = (const char *)p->columns + (int64_t)split->feature * p->num_rows * p->width;
+    int32_t missing = p->num_bins[split->feature], largest = -1, smallest = missing;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t code = (int32_t)code_at(column, rows[i], p->width);
+        if (code <= split->cut)
+            largest = code > largest ? code : largest;
+        else
+            smallest = code < smallest ? code : smallest;
+    }
+    *below = largest;
+    *above = smallest < missing ? smallest : -1;
+}

@@ -1,0 +1,27 @@
+/* Parts the rows of a node by a split, in their order. */
+#ifndef ASSAY_PARTITION_H
+#define ASSAY_PARTITION_H
+
+#include "split.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct {
+    int32_t *left, *right; /* a node's rows */
+    int64_t *chunk_left;   /* how many rows of each chunk go left */
+    uint8_t *goes_left;    /* by code */
+} Partition;
+
+void allocate_partition(const Problem *p, Arena *arena, Partition *space, int32_t workers);
+
+/* Puts the rows that go left first and returns how many they are. */
+int64_t partition_rows(const Problem *p, Partition *space, const Split *split, int32_t *rows, int64_t count,
+                       int32_t workers);
+
+/* The largest code that goes left and the smallest that goes right, missing values aside; -1 for none. */
+void neighbours(const Problem *p, const Split *split, const int32_t *rows, int64_t count, int32_t *below,
+                int32_t *above);
+
+#pragma GCC visibility pop
+
+#endif
