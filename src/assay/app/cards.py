@@ -73,5 +73,9 @@ def _docstring(method: Any, *, of_module: bool = False) -> str:
         return ""
     if of_module:
         return ast.get_docstring(tree) or ""
-    classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.startswith(name))
-    return next((ast.get_docstring(node) or "" for node in classes), "")
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name.startswith(name):
+            return ast.get_docstring(node) or ""
+        if isinstance(node, ast.ImportFrom) and any(alias.name.startswith(name) for alias in node.names):
+            return _docstring(f"{node.module}:{name}")
+    return ""

@@ -5,28 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
-from assay.app.command import Command, Scale, parse_seconds
+from assay.app.command import Command, Scale, option, parse_seconds
 
 
 @dataclass(kw_only=True)
 class Claim(Command):
     """Re-run what papers claim, and judge it: supported, refuted or open."""
 
-    names: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME")] = ()
-    """Claims, or tasks. [default: all]"""
-    seeds: int | None = None
-    """How many. [default: what each claim asks for]"""
+    names: Annotated[Positional[tuple[str, ...]], option("NAME", "all")] = ()
+    """Claims, or tasks."""
+    seeds: Annotated[int | None, option("INT", "what each claim asks for")] = None
+    """How many."""
     scale: Scale = "default"
     """How large: seconds, minutes, or what the machine can bear."""
-    jobs: int | None = None
-    """Seeds at the same time. [default: as many as there are cores]"""
-    time_limit: str = "1h"
+    jobs: Annotated[int | None, option("INT", "as many as there are cores")] = None
+    """Seeds at the same time."""
+    time_limit: Annotated[str, option("TIME", "1h")] = "1h"
     """Time after which one seed is killed, or none."""
-    runs: Path = Path("runs")
+    runs: Annotated[Path, option("FOLDER", "runs")] = Path("runs")
     """Folder of finished trials; what is there is not run again."""
-    records: Path | None = None
+    records: Annotated[Path | None, option("FOLDER")] = None
     """Folder to write the records to."""
 
     def run(self) -> int:

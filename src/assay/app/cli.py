@@ -17,7 +17,7 @@ import tyro
 
 from assay import __version__
 from assay.app.claim import Claim
-from assay.app.command import Command
+from assay.app.command import Command, Errors
 from assay.app.compare import Compare
 from assay.app.listings import Data, Methods, Tasks
 from assay.app.models import Fit, Predict
@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        shown, debug = (command.traceback, command.pdb) if command is not None else (False, False)
-        explain(error, show_traceback=shown, debug=debug)
+        errors = command.errors if command is not None else Errors()
+        explain(error, show_traceback=errors.traceback, debug=errors.pdb)
         return 2 if is_mistake(error) else 1
 
 
@@ -106,18 +106,22 @@ def _overview() -> str:
 
 
 def _one_line(box: str) -> str:
-    """The sentence in tyro's box of an error, with the nearest option it suggests."""
+    """The sentence in tyro's box of an error, with the nearest option it suggests.
+
+    The box has a title, then blocks of lines between rules, which are drawn with ─ or with -.
+    """
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()[1:]]
     blocks: list[list[str]] = [[]]
-    for line in lines:
-        if line and not line.strip("─"):
-            blocks.append([])
-        elif line:
+    for line in (line.strip("│╭╮╰╯| ") for line in text.splitlines()[1:]):
+        if line.strip("─-"):
             blocks[-1].append(line)
-    message = " ".join(blocks[0])
-    if near := [block[1] for block in blocks if block and block[0].startswith("Perhaps you meant")]:
-        message += f"; did you mean {near[0].split()[0]}?"
+        elif line:
+            blocks.append([])
+    first, *others = (block for block in blocks if block)
+    message = " ".join(first)
+    for block in others:
+        if block[0].startswith("Perhaps you meant"):
+            message += f"; did you mean {block[1].split()[0]}?"
     return message
 
 

@@ -3,25 +3,39 @@
 import ast
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Suppress
+from tyro.conf import OmitArgPrefixes, Suppress, arg
 
 Scale = Literal["smoke", "default", "full"]
+Problem = Literal["classification", "regression"]
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _WORDS = {"none": None, "true": True, "false": False}
+
+
+def option(metavar: str, default: str | None = None) -> Any:
+    """How an option's value is called in the help text, and what it says when the option is not given."""
+    hint = "" if default is None else f"(default: {default})"
+    return arg(metavar=metavar, help_behavior_hint=hint)
+
+
+@dataclass(kw_only=True)
+class Errors:
+    """What is shown of an error, beside one line."""
+
+    traceback: bool = False
+    """Show where it comes from."""
+    pdb: bool = False
+    """Open a debugger where it comes from, if this is a terminal."""
 
 
 @dataclass(kw_only=True)
 class Command:
     """A subcommand: its fields are its options, `run` does it and returns the exit status."""
 
-    traceback: bool = False
-    """Show where an error comes from."""
-    pdb: bool = False
-    """Open a debugger where an error comes from, if this is a terminal."""
+    errors: OmitArgPrefixes[Errors] = field(default_factory=Errors)
     line: Suppress[str] = ""
     """What the user typed."""
 
@@ -34,19 +48,19 @@ class Command:
 class Columns:
     """What the columns of a table are (tabular)."""
 
-    target: str | None = None
+    target: Annotated[str | None, option("COLUMN")] = None
     """Column to predict."""
-    weight: str | None = None
+    weight: Annotated[str | None, option("COLUMN")] = None
     """Column of row weights."""
-    group: str | None = None
+    group: Annotated[str | None, option("COLUMN")] = None
     """Column whose equal values stay on one side of the split."""
-    time: str | None = None
+    time: Annotated[str | None, option("COLUMN")] = None
     """Column to split by: the latest rows are the test part."""
-    drop: tuple[str, ...] = ()
+    drop: Annotated[tuple[str, ...], option("COLUMN ...")] = ()
     """Columns to leave out."""
-    kinds: tuple[str, ...] = ()
+    kinds: Annotated[tuple[str, ...], option("COLUMN=KIND ...")] = ()
     """Types that are not what is inferred, such as zip=category; numeric, boolean, date or category."""
-    problem: Literal["classification", "regression"] | None = None
+    problem: Annotated[Problem | None, option("classification|regression")] = None
     """What the target is, where its values do not tell."""
 
     def options(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from assay.app.command import (
     Columns,
     Command,
     Scale,
+    option,
     parse_bytes,
     parse_method_settings,
     parse_seconds,
@@ -24,11 +25,11 @@ class Compare(Command):
 
     task: Annotated[Positional[str], arg(metavar="TASK")]
     """Name of the task; `assay tasks` lists them."""
-    data: str | None = None
-    """A file, or the name of a default data set. [default: the task's]"""
+    data: Annotated[str | None, option("FILE|NAME", "the task's")] = None
+    """A file, or the name of a default data set."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
-    methods: str | None = None
-    """Names of methods, separated by commas. [default: all]"""
+    methods: Annotated[str | None, option("NAME,...", "all")] = None
+    """Names of methods, separated by commas."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="METHOD.NAME=VALUE")] = ()
     """A hyper-parameter in place of its default."""
     with_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="with", metavar="MODULE:CLASS")] = ()
@@ -37,25 +38,25 @@ class Compare(Command):
     """Add the installed peers."""
     seeds: int = 5
     """How many paired seeds."""
-    budget: str | None = None
-    """The same for every method: 60s, 5m, 20epochs, 1000steps. [default: what each asks for]"""
+    budget: Annotated[str | None, option("AMOUNT", "what each asks for")] = None
+    """The same for every method: 60s, 5m, 20epochs, 1000steps."""
     scale: Scale = "default"
     """How large: seconds, minutes, or what the machine can bear."""
     threads: int = 1
     """CPU threads of each fit."""
-    jobs: int | None = None
-    """Trials at the same time. [default: as many as there are cores for]"""
-    on: Literal["ray"] | None = None
+    jobs: Annotated[int | None, option("INT", "as many as there are cores for")] = None
+    """Trials at the same time."""
+    on: Annotated[Literal["ray"] | None, option("ray")] = None
     """Run the trials on a Ray cluster."""
-    time_limit: str = "1h"
+    time_limit: Annotated[str, option("TIME", "1h")] = "1h"
     """Time after which a trial is killed, or none."""
-    memory_limit: str | None = None
-    """Memory after which a trial is killed, such as 4GB. [default: this machine's, divided among the jobs]"""
-    runs: Path = Path("runs")
+    memory_limit: Annotated[str | None, option("BYTES", "this machine's, divided among the jobs")] = None
+    """Memory after which a trial is killed, such as 4GB."""
+    runs: Annotated[Path, option("FOLDER", "runs")] = Path("runs")
     """Folder of finished trials; what is there is not run again."""
-    json: Path | None = None
+    json: Annotated[Path | None, option("FILE")] = None
     """Write the board as JSON."""
-    html: Path | None = None
+    html: Annotated[Path | None, option("FILE")] = None
     """Write the board as a page that needs no network."""
 
     def run(self) -> int:

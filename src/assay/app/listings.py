@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
-from assay.app.command import Command
+from assay.app.command import Command, option
 
 
 @dataclass(kw_only=True)
@@ -31,8 +31,8 @@ class Tasks(Command):
 class Methods(Command):
     """List the methods that answer a task, with their papers, and whether they are installed."""
 
-    task: Annotated[Positional[str | None], arg(metavar="TASK")] = None
-    """Name of the task. [default: all]"""
+    task: Annotated[Positional[str | None], option("TASK", "all")] = None
+    """Name of the task."""
 
     def run(self) -> int:
         """0."""
@@ -57,8 +57,8 @@ class Methods(Command):
 class Data(Command):
     """List the default data sets; or show what is understood of one, or of a file."""
 
-    source: Annotated[Positional[str | None], arg(metavar="NAME|FILE")] = None
-    """A default data set or a file. [default: list the data sets]"""
+    source: Annotated[Positional[str | None], option("NAME|FILE", "list the data sets")] = None
+    """A default data set or a file."""
 
     def run(self) -> int:
         """0."""

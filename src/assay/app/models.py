@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from assay.app.command import Columns, Command, Scale, parse_settings, require_folder_of
+from assay.app.command import Columns, Command, Scale, option, parse_settings, require_folder_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -26,17 +26,17 @@ class Fit(Command):
     """Name of the task."""
     method: Annotated[Positional[str], arg(metavar="METHOD")]
     """Name of the method; `assay methods` lists them."""
-    data: str | None = None
-    """A file, or the name of a default data set. [default: the task's]"""
+    data: Annotated[str | None, option("FILE|NAME", "the task's")] = None
+    """A file, or the name of a default data set."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
-    out: Path
+    out: Annotated[Path, arg(metavar="FOLDER")]
     """Folder for the model; an earlier model there is replaced."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
     """A hyper-parameter in place of its default."""
     seed: int = 0
     """Of every random draw."""
-    budget: str | None = None
-    """What the fit may spend: 60s, 5m, 20epochs, 1000steps. [default: what the method asks for]"""
+    budget: Annotated[str | None, option("AMOUNT", "what the method asks for")] = None
+    """What the fit may spend: 60s, 5m, 20epochs, 1000steps."""
     scale: Scale = "default"
     """How large: seconds, minutes, or what the machine can bear."""
     threads: int = 1
@@ -86,10 +86,10 @@ class Predict(Command):
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
     """Folder that `assay fit` wrote, or of a finished trial."""
-    data: str
+    data: Annotated[str, arg(metavar="FILE")]
     """File with the new rows; columns are matched by name, others are ignored."""
-    out: Path | None = None
-    """File for the predictions: .csv, .tsv, .parquet or .jsonl. [default: CSV on standard output]"""
+    out: Annotated[Path | None, option("FILE", "CSV on standard output")] = None
+    """File for the predictions: .csv, .tsv, .parquet or .jsonl."""
     proba: bool = False
     """Add the probability of every class."""
 

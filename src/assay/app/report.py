@@ -214,7 +214,7 @@ def _derived_command(board: Board) -> str:
     words = ["assay", "compare", board.task, "--data", str(board.data.get("name", ""))]
     target = board.data.get("target")
     words += ["--target", target] if isinstance(target, str) else []
-    own = [row.name for row in board.rows if not row.peer]
+    own = [row.name for row in board.ranking if not row.peer]
     words += ["--methods", ",".join(own)] if own else []
     words += ["--peers"] if len(own) < len(board.rows) else []
     words += ["--seeds", str(len(board.seeds))]

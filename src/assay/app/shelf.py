@@ -39,5 +39,8 @@ def kept(runs: Path) -> list[Kept]:
         ValueError: a file there is not a board.
     """
     paths = sorted((runs / "boards").glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    commands = [json.loads(path.read_text("utf-8")).get("command") for path in paths]
-    return [Kept(path.stem, Board.read(path), command) for path, command in zip(paths, commands, strict=True)]
+    found = []
+    for path in paths:
+        board = Board.read(path)
+        found.append(Kept(path.stem, board, json.loads(path.read_text("utf-8")).get("command")))
+    return found

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from assay.app.command import Command
+from assay.app.command import Command, option
 
 if TYPE_CHECKING:
     from assay.app.shelf import Kept
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class Report(Command):
     """Write the site: every task, method, claim and board."""
 
-    out: Path = Path("report")
+    out: Annotated[Path, option("FOLDER", "report")] = Path("report")
     """Folder for the pages."""
-    runs: Path = Path("runs")
+    runs: Annotated[Path, option("FOLDER", "runs")] = Path("runs")
     """Folder of finished trials; the boards of its comparisons are shown."""
-    records: Path = Path("claims/records")
+    records: Annotated[Path, option("FOLDER", "claims/records")] = Path("claims/records")
     """Folder of the records of claims."""
 
     def run(self) -> int:
