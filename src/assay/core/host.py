@@ -148,7 +148,8 @@ def _serve(job: dict[str, Any], task: Task, live: Mapping[str, Any], commands: i
     pending = b""
 
     def answer(**message: Any) -> None:
-        os.write(answers, json.dumps(message).encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # Nobody listens any more: the next read says so.
+            os.write(answers, json.dumps(message).encode() + b"\n")
 
     while True:
         ready = select.select([commands, wake], [], [])[0]
