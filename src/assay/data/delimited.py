@@ -21,8 +21,9 @@ from assay.data.table import Column, ContractError
 from assay.data.textfile import check_encoding, check_text, open_text
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NaT", "<NA>", "null", "NULL", "None")
+_ABSENT = frozenset(MISSING)
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_BLOCK = 1 << 24  # bytes read at once, and so the longest row
+_BLOCK = 1 << 20  # bytes read at once, and so the longest row; larger blocks are slower
 
 
 def read_delimited(path: Path, as_text: Collection[str]) -> tuple[Column, ...]:
@@ -52,7 +53,8 @@ def read_delimited(path: Path, as_text: Collection[str]) -> tuple[Column, ...]:
     except pa.ArrowInvalid as error:
         check_encoding(path)
         _check_rows(path, separator, len(names))
-        raise ContractError(str(error).splitlines()[0]) from None
+        longer = f"expected rows of at most {_BLOCK:,} bytes, got a longer one"
+        raise ContractError(longer if "straddling" in str(error) else str(error).splitlines()[0]) from None
     if not content.num_rows:
         raise ContractError("expected rows after the header, got none")
     columns = (column_of(name, values) for name, values in zip(names, content.columns, strict=True))
@@ -141,7 +143,7 @@ def _inferred(column: Column, stays_text: bool) -> Column:
     """The column with the kind that its texts spell; Arrow has found the numbers, and most dates, before."""
     if column.kind != "category":
         return column
-    absent = [category.strip() in MISSING for category in column.categories]
+    absent = [category.strip() in _ABSENT for category in column.categories]
     if any(absent):
         labels = [None if gone else text for text, gone in zip(column.categories, absent, strict=True)]
         column = Column.from_labels(column.name, column.values, labels)

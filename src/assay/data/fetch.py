@@ -65,7 +65,7 @@ def fetch_pypi(name: str, version: str, filename: str, sha256: str) -> Path:
         # With its hash in a requirements file, pip chooses that very file and compares it before all else.
         requirements = folder / "requirements.txt"
         requirements.write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
-        quiet = ("--no-input", "--progress-bar", "off", "--disable-pip-version-check")
+        quiet = ("--no-input", "--progress-bar", "off", "--disable-pip-version-check", "--retries", "2")
         what = ("--no-deps", "--require-hashes", "--requirement", str(requirements), "--dest", str(folder))
         return (sys.executable, "-m", "pip", "download", *quiet, *what)
 

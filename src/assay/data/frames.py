@@ -161,7 +161,11 @@ def _column_of_array(name: str, values: np.ndarray) -> Column:
 
 def _column_of_objects(name: str, values: list[Any]) -> Column:
     kind_of = {type_: _kind_of(type_) for type_ in set(map(type, values))}  # Few types, many values.
-    missing = [kind_of[type(value)] == "missing" or _is_nan(value) for value in values]
+    # NaN is also the missing value of text and dates in pandas; like NaT it differs from itself.
+    missing = [
+        (kind := kind_of[type(value)]) == "missing" or (kind in ("numeric", "date") and bool(value != value))
+        for value in values
+    ]
     found: set[Any] = {
         kind_of[type(value)] for value, absent in zip(values, missing, strict=True) if not absent
     }
@@ -206,11 +210,6 @@ def _kind_of(type_: type) -> Kind | Literal["missing"] | None:
     if issubclass(type_, (datetime.date, np.datetime64)):
         return "date"
     return "category" if issubclass(type_, str) else None
-
-
-def _is_nan(value: Any) -> bool:
-    # Also the missing value of a column of text or dates in pandas; NaT differs from itself too.
-    return isinstance(value, (numbers.Real, decimal.Decimal, np.datetime64)) and bool(value != value)
 
 
 def _seconds_of(value: Any) -> float:

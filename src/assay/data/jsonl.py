@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow.json import ReadOptions, read_json
+from pyarrow.json import read_json
 
 from assay.data.arrow import columns_of
 from assay.data.frames import table_of_records
@@ -18,7 +18,6 @@ from assay.data.kinds import RowError, cast, infer
 from assay.data.table import Column, ContractError
 from assay.data.textfile import check_encoding, check_text, open_text
 
-_BLOCK = 1 << 24  # bytes read at once, and so the longest object
 _TYPES = {list: "an array", str: "a text", int: "a number", float: "a number", bool: "a truth value"}
 
 
@@ -31,13 +30,13 @@ def read_jsonl(path: Path) -> tuple[Column, ...]:
     """
     check_text(path)
     try:
-        content = read_json(path, read_options=ReadOptions(block_size=_BLOCK))
+        content = read_json(path)
         columns = tuple(columns_of(content))
     except UnicodeDecodeError:
         check_encoding(path)
         raise
     except (pa.ArrowInvalid, ContractError):
-        # Slower, but it names the line; and 1 and true in one column are numbers.
+        # Slower, but it names the line, takes an object of any length, and 1 beside true as numbers.
         columns = _read_by_line(path)
     if not columns:
         raise ContractError("expected objects with keys, got none")

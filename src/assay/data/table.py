@@ -7,6 +7,7 @@ same content read from a CSV file, a pandas frame or a Parquet file is the same 
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -95,7 +96,12 @@ class Column:
             codes: integers in [-1, len(labels)), -1 is missing.
             labels: the text of each code; labels that no code uses stay categories.
         """
-        categories = tuple(sorted({label for label in labels if label is not None}))
+        present = [label for label in labels if label is not None]
+        if len(present) == len(labels) and all(
+            map(operator.lt, present, present[1:])
+        ):  # As in a saved table.
+            return cls(name, "category", codes.astype(np.int32, copy=False), tuple(present))
+        categories = tuple(sorted(set(present)))
         rank = {category: code for code, category in enumerate(categories)}
         translation = np.array([-1 if label is None else rank[label] for label in labels] + [-1], np.int32)
         return cls(name, "category", translation[codes], categories)
