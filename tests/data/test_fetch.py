@@ -119,8 +119,8 @@ class TestFetching:
     def test_what_takes_long_is_shown_on_a_terminal(self, client, monkeypatch, capfd, terminal):
         client("slow")
         monkeypatch.setattr("assay.data.fetch._PATIENCE", 0.05)
-        # Rich takes the standard error for a terminal, or for none.
-        monkeypatch.setenv("TTY_COMPATIBLE", "1" if terminal else "0")
+        monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+        monkeypatch.setenv("FORCE_COLOR", "1" if terminal else "")  # Rich takes it for a terminal then.
         assert fetch_pypi(*WHEEL).read_bytes() == CONTENT
         shown = capfd.readouterr().err
         assert ("fetching example 1.0" in shown) if terminal else (shown == "")

@@ -97,9 +97,8 @@ class Column:
             labels: the text of each code; labels that no code uses stay categories.
         """
         present = [label for label in labels if label is not None]
-        if len(present) == len(labels) and all(
-            map(operator.lt, present, present[1:])
-        ):  # As in a saved table.
+        ascending = len(present) == len(labels) and all(map(operator.lt, present, present[1:]))
+        if ascending:  # As in a saved table.
             return cls(name, "category", codes.astype(np.int32, copy=False), tuple(present))
         categories = tuple(sorted(set(present)))
         rank = {category: code for code, category in enumerate(categories)}
