@@ -16,14 +16,14 @@ from assay.core.task import Metric
 Figure = dict[str, Any]
 
 _HUES = 8  # as many as style.css defines
-_DASHES = ("solid", "dash", "dashdot")
+_DASHES = {False: ("solid", "dash", "dashdot"), True: ("dot", "longdash", "longdashdot")}  # Peers: True.
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "star", "hexagon")
 _CURVE_POINTS = 120
 
 
 @dataclass(frozen=True)
 class Series:
-    """How one method looks in every chart of a page; peers are dotted."""
+    """How one method looks in every chart of a page; no two of up to 24 and 24 peers look the same."""
 
     rank: int
     name: str
@@ -35,12 +35,16 @@ class Series:
 def series(board: Board) -> dict[str, Series]:
     """The appearance of every method that finished all its seeds, by name, in the order of the ranking."""
     look = {}
-    for index, row in enumerate(row for row in board.ranking if row.status == "ok"):
+    count = {False: 0, True: 0}
+    for rank, row in enumerate((row for row in board.ranking if row.status == "ok"), start=1):
+        index = count[row.peer]
+        count[row.peer] += 1
+        dashes = _DASHES[row.peer]
         look[row.name] = Series(
-            rank=index + 1,
+            rank=rank,
             name=row.name,
             hue=f"var(--series-{index % _HUES})",
-            dash="dot" if row.peer else _DASHES[index // _HUES % len(_DASHES)],
+            dash=dashes[index // _HUES % len(dashes)],
             symbol=_SYMBOLS[index % len(_SYMBOLS)],
         )
     return look
@@ -94,7 +98,7 @@ def learning_curves(board: Board, look: Mapping[str, Series]) -> Figure | None:
                     "y": _numbers([*found.high, *found.low[::-1]]),
                     "fill": "toself",
                     "fillcolor": style.hue,
-                    "opacity": 0.16,
+                    "opacity": min(0.16, 0.8 / len(curves)),  # Many bands over each other hide the lines.
                     "line": {"width": 0},
                     "hoverinfo": "skip",
                     "meta": row.name,
