@@ -45,6 +45,7 @@ def debian(files: dict[str, bytes]) -> bytes:
         ("a.tar.xz", tarred(FILES, "xz")),
         ("a.deb", debian(FILES)),
     ],
+    ids=["wheel", "tar.gz", "tgz", "tar.xz", "deb"],
 )
 def test_members_of_every_kind_of_archive(write, name, content):
     path = write(name, content)
@@ -73,7 +74,9 @@ def test_a_folder_is_no_file(write):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", zipped(FILES)[:-30], tarred(FILES)[:40], b"!<arch>\nshort"]
+    "content",
+    [b"", b"hello", zipped(FILES)[:-30], tarred(FILES)[:40], b"!<arch>\nshort"],
+    ids=["empty", "text", "zip", "tar", "ar"],
 )
 def test_what_is_no_archive(write, content):
     with pytest.raises(ValueError, match=r"a.whl: expected a zip, tar or Debian archive"):
