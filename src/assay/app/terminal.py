@@ -24,7 +24,7 @@ def table(*headers: str) -> Any:
 
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, header in enumerate(headers):
-        made.add_column(header, no_wrap=index == 0)
+        made.add_column(header, no_wrap=index == 0, overflow="fold")
     return made
 
 
