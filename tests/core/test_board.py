@@ -163,3 +163,21 @@ def test_format_sizes_and_times():
     assert [format_bytes(b) for b in (12, 3456, 7_654_321, 3e9)] == ["12 B", "3.46 kB", "7.65 MB", "3 GB"]
     assert [format_seconds(s) for s in (0.0123, 1.234, 250.0)] == ["12.3 ms", "1.23 s", "250 s"]
     assert math.isfinite(float(format_seconds(2).split()[0]))
+
+
+def test_a_narrow_terminal_shows_fewer_metrics_and_says_so():
+    from io import StringIO
+
+    from rich.console import Console
+
+    def shown(width):
+        console = Console(file=StringIO(), width=width)
+        console.print(board(a=[0.9, 0.91], b=[0.5, 0.6]))
+        return console.file.getvalue()
+
+    assert "other s ↓" in shown(110)
+    assert "not shown" not in shown(110)
+    narrow = shown(60)
+    assert "other s ↓" not in narrow
+    assert "not shown on a terminal this narrow: other" in narrow
+    assert max(map(len, narrow.splitlines())) <= 60

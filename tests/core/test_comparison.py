@@ -69,18 +69,28 @@ def test_a_trial_that_goes_wrong_is_a_row_and_the_rest_goes_on(tmp_path, how, st
     assert bad.error in str(board).replace("\n", " ") or words.split()[0] in str(board)
 
 
-def test_time_and_memory_limits_end_a_trial(tmp_path):
+def test_time_limit_ends_a_trial(tmp_path):
     board = compare(
         toy_task.task,
-        methods={"slow": Trouble(how="sleep"), "hungry": Trouble(how="memory"), "mean": Mean()},
+        methods={"slow": Trouble(how="sleep")},
         runs=tmp_path,
         seeds=1,
         time_limit=1.5,
-        memory_limit=400_000_000,
         progress=False,
     )
     assert board.row("slow").status == "timeout"
-    assert "1.5 s" in (board.row("slow").error or "")
+    assert "not finished after 1.5 s" in (board.row("slow").error or "")
+
+
+def test_memory_limit_ends_a_trial(tmp_path):
+    board = compare(
+        toy_task.task,
+        methods={"hungry": Trouble(how="memory"), "mean": Mean()},
+        runs=tmp_path,
+        seeds=1,
+        memory_limit=400_000_000,
+        progress=False,
+    )
     assert board.row("hungry").status == "memory"
     assert "the limit is 400 MB" in (board.row("hungry").error or "")
     assert board.winner is None
@@ -264,3 +274,12 @@ def test_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
         assert not [path for path in (disk / "toy").glob(".*") if path.is_dir()]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_unknown_options_of_the_data_are_named(tmp_path):
+    class Strict(toy_task.Toy):
+        def load(self, source=None, *, scale="default", gamma=0.9):
+            return super().load(source)
+
+    with pytest.raises(ValueError, match="toy has no option 'gama'; did you mean 'gamma'"):
+        compare(Strict(), gama=0.5, runs=tmp_path, progress=False)

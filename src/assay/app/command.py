@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, Suppress, arg
+from tyro.conf import OmitArgPrefixes, Suppress, UseAppendAction, arg
 
 Scale = Literal["smoke", "default", "full"]
 Problem = Literal["classification", "regression"]
@@ -46,7 +46,7 @@ class Command:
 
 @dataclass(kw_only=True)
 class Columns:
-    """What the columns of a table are (tabular)."""
+    """What the data is: the columns of a table, or options of another task."""
 
     target: Annotated[str | None, option("COLUMN")] = None
     """Column to predict."""
@@ -62,10 +62,15 @@ class Columns:
     """Types that are not what is inferred, such as zip=category; numeric, boolean, date or category."""
     problem: Annotated[Problem | None, option("classification|regression")] = None
     """What the target is, where its values do not tell."""
+    option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
+    """An option of another task's data, such as gamma=0.95."""
 
     def options(self) -> dict[str, Any]:
         """The options that were given, as `compare` and a task's `load` take them."""
-        given = {name: value for name, value in vars(self).items() if value}
+        given = {name: value for name, value in vars(self).items() if value and name != "option"}
+        given |= {
+            name: literal(value) for name, value in (_pair(o, "--option", "NAME=VALUE") for o in self.option)
+        }
         if self.kinds:
             given["kinds"] = dict(_pair(text, "--kinds", "COLUMN=KIND") for text in self.kinds)
         return given
@@ -73,7 +78,7 @@ class Columns:
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     """{"max_depth": 8} for ["max_depth=8"]: values are Python literals, or else strings."""
-    return {name: _literal(value) for name, value in (_pair(text, "--set", "NAME=VALUE") for text in texts)}
+    return {name: literal(value) for name, value in (_pair(text, "--set", "NAME=VALUE") for text in texts)}
 
 
 def parse_method_settings(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -88,7 +93,7 @@ def parse_method_settings(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
         method, _, name = path.rpartition(".")
         if not method or not name:
             raise ValueError(f"--set: expected METHOD.NAME=VALUE, got {text!r}")
-        settings.setdefault(method, {})[name] = _literal(value)
+        settings.setdefault(method, {})[name] = literal(value)
     return settings
 
 
@@ -131,7 +136,8 @@ def _pair(text: str, option: str, form: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """The value of a Python literal, of none, true or false in any case, or else the text itself."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:

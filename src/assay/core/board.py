@@ -5,7 +5,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -313,10 +313,10 @@ class Board:
 
         write_board(self, Path(path))
 
-    def __rich__(self) -> Any:
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         from assay.core.leaderboard import leaderboard
 
-        return leaderboard(self)
+        yield leaderboard(self, console, options)
 
     def __str__(self) -> str:
         from rich.console import Console

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import importlib.metadata
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,7 @@ def compare(
         ValueError: an argument names nothing that exists, or data break the task's contract.
     """
     task = catalog.task(task) if isinstance(task, str) else task
+    _check_options(task, options)
     loaded = task.load(data, scale=scale, **options)
     entrants = _entrants(task, loaded, methods, settings or {}, peers, scale)
     chosen = _seeds(seeds)
@@ -254,6 +256,18 @@ def _changed(method: Any, name: str, wanted: Mapping[str, Any]) -> Any:
 def _hint(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _check_options(task: Task, options: Mapping[str, Any]) -> None:
+    """Raises a ValueError that names an option which the task's data does not have."""
+    parameters = inspect.signature(task.load).parameters
+    known = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name != "scale"]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in options:
+        if name not in known:
+            there = f"it has {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"{task.name} has no option {name!r}{_hint(name, known)}; {there}")
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

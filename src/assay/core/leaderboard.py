@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,16 +13,37 @@ if TYPE_CHECKING:
     from assay.core.board import Board, Row
 
 
-def leaderboard(board: "Board") -> RenderableType:
-    """The table: rank, method, every metric with its interval, cost; below it the verdict and what failed."""
+def leaderboard(board: "Board", console: Console, options: ConsoleOptions) -> RenderableType:
+    """The table: rank, method, metrics with intervals, costs; below it the verdict and what failed.
+
+    Where the terminal is too narrow for all metrics, the last ones are left out, and that is said.
+    """
+    shown, unlimited = len(board.metrics), options.update_width(10_000)
+    while shown > 1 and console.measure(_table(board, shown), options=unlimited).maximum > options.max_width:
+        shown -= 1
+    seeds = f"{len(board.seeds)} seed{'s' if len(board.seeds) != 1 else ''}"
+    budget = f", budget {board.budget}" if board.budget else ""
+    heading = Text.assemble((board.question, "bold"), f"\n{board.data['name']}, {seeds}{budget}\n")
+    failures = [Text(f"{r.name}: {r.status}: {r.error}", style="red") for r in board.ranking if r.error]
+    parts = [heading, _table(board, shown), Text(), Text(board.verdict, style="bold"), *failures]
+    if board.contenders:
+        parts.append(
+            Text("≈ not separated from the leader by the 95 % interval of the paired difference", "dim")
+        )
+    if hidden := [metric.name for metric in board.metrics[shown:]]:
+        parts.append(Text(f"not shown on a terminal this narrow: {', '.join(hidden)}", "dim"))
+    return Group(*parts)
+
+
+def _table(board: "Board", shown: int) -> Table:
+    """The leaderboard with the first `shown` metrics."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", justify="right", style="dim")
     table.add_column("method", no_wrap=True)
-    for i, metric in enumerate(board.metrics):
+    for metric in board.metrics[:shown]:
         arrow = "↑" if metric.better == "higher" else "↓"
         unit = f" {metric.unit}" if metric.unit else ""
-        # Only the deciding metric must stay readable on a narrow terminal.
-        table.add_column(f"{metric.name}{unit} {arrow}", justify="right", no_wrap=i == 0)
+        table.add_column(f"{metric.name}{unit} {arrow}", justify="right", no_wrap=True)
     for header in ("fit CPU", "predict", "memory", "model"):
         table.add_column(header, justify="right", no_wrap=True)
     tied = {difference.second for difference in board.contenders}
@@ -32,18 +53,9 @@ def leaderboard(board: "Board") -> RenderableType:
         name = Text(row.name + mark, style=style)
         if row.peer:
             name.append(" peer", style="dim")
-        scores = [format_interval(row.values(metric.name)) for metric in board.metrics]
+        scores = [format_interval(row.values(metric.name)) for metric in board.metrics[:shown]]
         table.add_row(str(rank) if row.status == "ok" else row.status, name, *scores, *_costs(row))
-    seeds = f"{len(board.seeds)} seed{'s' if len(board.seeds) != 1 else ''}"
-    budget = f", budget {board.budget}" if board.budget else ""
-    heading = Text.assemble((board.question, "bold"), f"\n{board.data['name']}, {seeds}{budget}\n")
-    failures = [Text(f"{r.name}: {r.status}: {r.error}", style="red") for r in board.ranking if r.error]
-    parts = [heading, table, Text(), Text(board.verdict, style="bold"), *failures]
-    if tied:
-        parts.append(
-            Text("≈ not separated from the leader by the 95 % interval of the paired difference", "dim")
-        )
-    return Group(*parts)
+    return table
 
 
 def format_interval(values: Sequence[float]) -> str:
