@@ -20,6 +20,7 @@ from assay.tabular.estimator import Classifier, Estimator, Regressor
 from assay.tabular.grower import Grown
 from assay.tabular.inputs import is_int, is_real, num_threads
 from assay.tabular.losses import Leaves, Logistic, Loss, Multinomial
+from assay.tabular.slopes import step
 from assay.tabular.tree import Tree
 
 Array = np.ndarray
@@ -202,19 +203,21 @@ class Boosting(Estimator):
         grow_round = self._grower(rows, rng)
         trees: list[Tree] = []
         scores: list[float] = []
-        for step in range(self.n_estimators):
+        for turn in range(self.n_estimators):
             loss = loss.settled(rows.target, rows.margins, rows.weight)
             gradient, hessian = loss.derivatives(rows.target, rows.margins, rows.weight)
+            if not gradient.any():
+                break  # nothing is left to learn
             for output, grown in enumerate(grow_round(loss, gradient, hessian)):
                 trees.append(grown.tree)
-                rows.margins[output] += grown.tree.value[grown.leaf, 0]
+                step(rows.margins[output], grown.leaf, grown.tree.value[:, 0])
                 if held is not None:
                     held.margins[output] += grown.tree.predict(held.table)[:, 0]
             self._after_round(loss, rows)
             scores.append(np.nan if held is None else self._score(loss, held))
             if monitor is not None:
                 self._keep(trees)
-                if monitor(step, self):
+                if monitor(turn, self):
                     break
             if held is not None and self._stalled(scores):
                 break

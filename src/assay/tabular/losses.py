@@ -22,6 +22,8 @@ from typing import Self
 
 import numpy as np
 
+from assay.tabular.slopes import logistic_losses, logistic_slopes, sigmoid, softmax, softmax_slopes
+
 Array = np.ndarray
 TINY = 1e-150  # a curvature below this is no curvature: the leaf keeps the value zero
 EPS = float(np.finfo(np.float64).eps)
@@ -79,18 +81,6 @@ def newton_step(leaves: Leaves, gradient: Array, hessian: Array | None) -> Array
     return np.divide(-leaves.sum(gradient), curvature, out=np.zeros(leaves.size), where=curvature > TINY)
 
 
-def sigmoid(margins: Array) -> Array:
-    """Return 1 / (1 + exp(-m)), exactly 0 or 1 far out, without a warning."""
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-margins))
-
-
-def softmax(margins: Array) -> Array:
-    """Return the probabilities of ``[classes, n]`` margins; every column sums to 1."""
-    exponential = np.exp(margins - margins.max(axis=0))
-    return exponential / exponential.sum(axis=0)
-
-
 class Loss(ABC):
     """A loss of targets ``y`` ``[n]`` and margins ``[outputs, n]``."""
 
@@ -124,8 +114,7 @@ class Loss(ABC):
         if weight is None:
             return gradient, hessian
         gradient *= weight
-        hessian = weight[None] if hessian is None else np.multiply(hessian, weight, out=hessian)
-        return gradient, hessian
+        return gradient, weight[None] if hessian is None else hessian * weight
 
     def line_search(self, leaves: Leaves, residual: Array, gradient: Array, hessian: Array | None) -> Array:
         """Return the step of one output that lowers the loss in each leaf: by default one Newton step.
@@ -279,13 +268,18 @@ class Logistic(Loss):
 
     def pointwise(self, y: Array, margins: Array) -> Array:
         """Return log(1 + exp(m)) - y m, without overflow."""
-        m = margins[0]
-        return np.log1p(np.exp(-np.abs(m))) + np.maximum(m, 0) - y * m
+        return logistic_losses(y, margins[0])
 
     def slopes(self, y: Array, margins: Array) -> tuple[Array, Array | None]:
         """Return p - y and p (1 - p); the line search is then Alg. 5."""
-        p = sigmoid(margins)
-        return p - y, p * (1 - p)
+        return self.derivatives(y, margins)
+
+    def derivatives(
+        self, y: Array, margins: Array, weight: Array | None = None
+    ) -> tuple[Array, Array | None]:
+        """Return p - y and p (1 - p), times the weights."""
+        gradient, hessian = logistic_slopes(y, margins[0], weight)
+        return gradient[None], hessian[None]
 
     def response(self, margins: Array) -> Array:
         """Return the probabilities of both classes, ``[n, 2]``."""
@@ -312,14 +306,18 @@ class Multinomial(Loss):
     def pointwise(self, y: Array, margins: Array) -> Array:
         """Return log(sum over classes of exp(m)) - m of the true class."""
         peak = margins.max(axis=0)
-        return np.log(np.exp(margins - peak).sum(axis=0)) + peak - margins[_one_hot(y)]
+        true = margins[y.astype(np.intp), np.arange(len(y))]
+        return np.log(np.exp(margins - peak).sum(axis=0)) + peak - true
 
     def slopes(self, y: Array, margins: Array) -> tuple[Array, Array | None]:
         """Return p - [y = k] and p (1 - p) for every class k."""
-        p = softmax(margins)
-        hessian = p * (1 - p)
-        p[_one_hot(y)] -= 1
-        return p, hessian
+        return self.derivatives(y, margins)
+
+    def derivatives(
+        self, y: Array, margins: Array, weight: Array | None = None
+    ) -> tuple[Array, Array | None]:
+        """Return p - [y = k] and p (1 - p) for every class k, times the weights."""
+        return softmax_slopes(y, margins, weight)
 
     def line_search(self, leaves: Leaves, residual: Array, gradient: Array, hessian: Array | None) -> Array:
         """Return (K - 1) / K times one Newton step, Alg. 6."""
@@ -328,7 +326,3 @@ class Multinomial(Loss):
     def response(self, margins: Array) -> Array:
         """Return the probabilities, ``[n, K]``."""
         return softmax(margins).T
-
-
-def _one_hot(y: Array) -> tuple[Array, Array]:
-    return y.astype(np.intp), np.arange(len(y))

@@ -44,7 +44,6 @@ from assay.tabular.inputs import as_generator, is_int, is_real, num_threads, rea
 from assay.tabular.losses import (
     AbsoluteError,
     Leaves,
-    Logistic,
     Loss,
     Multinomial,
     Poisson,
@@ -57,7 +56,6 @@ from assay.tabular.pruning import collapse
 Array = np.ndarray
 Importance = Literal["gain", "weight", "cover", "total_gain", "total_cover"]
 LEAST_GAIN = 1e-6  # the package takes no split that gains less
-LEAST_HESSIAN = 1e-16  # of a row of weight 1, as in the package
 POISSON_STEP = 0.7  # the package's max_delta_step for counts
 
 
@@ -211,7 +209,7 @@ class XGBoost(Boosting):
 
         def grow_round(loss: Loss, gradient: Array, hessian: Array | None) -> Iterator[Grown]:
             for output in range(loss.num_outputs):
-                bend = None if hessian is None else self._curvature(loss, hessian[output], rows.weight)
+                bend = None if hessian is None else self._curvature(loss, hessian[output])
                 codes = self._proposed(rows.table, bend) if shared is None else shared
                 grown = grow(
                     codes,
@@ -228,15 +226,11 @@ class XGBoost(Boosting):
 
         return grow_round
 
-    def _curvature(self, loss: Loss, hessian: Array, weight: Array | None) -> Array:
-        """Return the hessian as the package takes it: never zero, and larger where steps are risky."""
-        if isinstance(loss, Poisson):
-            return hessian * np.exp(self._largest_step(loss))
-        if not isinstance(loss, Logistic | Multinomial):
-            return hessian
+    def _curvature(self, loss: Loss, hessian: Array) -> Array:
+        """Return the hessian as the package takes it: larger where a Newton step is risky."""
         if isinstance(loss, Multinomial):
-            hessian = 2 * hessian  # twice the diagonal bounds the whole matrix
-        return np.maximum(hessian, LEAST_HESSIAN if weight is None else LEAST_HESSIAN * weight)
+            return 2 * hessian  # twice the diagonal bounds the whole matrix
+        return hessian * np.exp(self._largest_step(loss)) if isinstance(loss, Poisson) else hessian
 
     def _largest_step(self, loss: Loss) -> float:
         return POISSON_STEP if isinstance(loss, Poisson) and not self.max_delta_step else self.max_delta_step
@@ -287,7 +281,9 @@ class XGBoost(Boosting):
         return patience is not None and len(scores) - 1 - int(np.argmin(scores)) >= patience
 
     def _kept_rounds(self, scores: list[float]) -> int:
-        return len(scores) if self.early_stopping_rounds is None else int(np.argmin(scores)) + 1
+        if self.early_stopping_rounds is None or not scores:
+            return len(scores)
+        return int(np.argmin(scores)) + 1
 
     @property
     def feature_importances_(self) -> Array:

@@ -1,0 +1,119 @@
+/* The passes over all rows that every round of boosting makes. The NumPy twin, slopes.py, does the same operations in
+   the same order, so both agree to the last bit; none of them is left to a mathematical library. */
+#include "kernel.h"
+
+#include <string.h>
+
+#define FURTHEST 708.0 /* beyond it exp leaves the normal numbers */
+
+/* exp(x) for |x| <= FURTHEST: x = k ln 2 + r, and a Taylor polynomial of r times 2^k. */
+INLINE double exponential(double x)
+{
+    static const double taylor[] = {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
+                                    1.0 / 5040,      1.0 / 720,      1.0 / 120,     1.0 / 24,     1.0 / 6,
+                                    1.0 / 2,         1.0,            1.0};
+    double shifted = x * 0x1.71547652b82fep+0 + 0x1.8p52; /* k stands in the lowest bits */
+    double k = shifted - 0x1.8p52;
+    double r = x - k * 0x1.62e42fee00000p-1;
+    r = r - k * 0x1.a39ef35793c76p-33;
+    double value = taylor[0];
+    for (int i = 1; i < 13; i++)
+        value = value * r + taylor[i];
+    int64_t bits, exponent;
+    memcpy(&bits, &value, 8);
+    memcpy(&exponent, &shifted, 8);
+    bits += (int64_t)((uint64_t)exponent << 52);
+    memcpy(&value, &bits, 8);
+    return value;
+}
+
+INLINE double within(double x)
+{
+    x = x < -FURTHEST ? -FURTHEST : x;
+    return x > FURTHEST ? FURTHEST : x;
+}
+
+INLINE double sigmoid(double margin)
+{
+    return 1.0 / (1.0 + exponential(within(-margin)));
+}
+
+/* log(1 + e) for e in [0, 1]: the series of 2 artanh(e / (2 + e)). */
+INLINE double log_of_one_plus(double e)
+{
+    double s = e / (2.0 + e), square = s * s, value = 1.0 / 31;
+    for (int i = 29; i > 0; i -= 2)
+        value = value * square + 1.0 / i;
+    return 2.0 * s * value;
+}
+
+FOR_WIDE_VECTORS EXPORT void assay_sigmoid(int64_t n, const double *margins, double *p)
+{
+    for (int64_t i = 0; i < n; i++)
+        p[i] = sigmoid(margins[i]);
+}
+
+FOR_WIDE_VECTORS EXPORT void assay_logistic_slopes(int64_t n, const double *y, const double *margins,
+                                                   const double *restrict weight, double *restrict gradient,
+                                                   double *restrict hessian)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double p = sigmoid(margins[i]);
+        gradient[i] = p - y[i];
+        hessian[i] = p * (1.0 - p);
+    }
+    if (weight)
+        for (int64_t i = 0; i < n; i++) {
+            gradient[i] *= weight[i];
+            hessian[i] *= weight[i];
+        }
+}
+
+FOR_WIDE_VECTORS EXPORT void assay_logistic_losses(int64_t n, const double *y, const double *margins,
+                                                   double *restrict losses)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double m = margins[i], size = m < 0 ? -m : m, above = m > 0 ? m : 0.0;
+        losses[i] = log_of_one_plus(exponential(within(-size))) + above - y[i] * m;
+    }
+}
+
+/* Margins, gradient and hessian are [classes][n]. */
+FOR_WIDE_VECTORS EXPORT void assay_softmax_slopes(int64_t n, int64_t classes, const double *y, const double *margins,
+                                                  const double *restrict weight, double *restrict gradient,
+                                                  double *restrict hessian)
+{
+    enum { TOGETHER = 256 };
+    double peak[TOGETHER], total[TOGETHER];
+    for (int64_t first = 0; first < n; first += TOGETHER) {
+        int count = n - first < TOGETHER ? (int)(n - first) : TOGETHER;
+        memcpy(peak, margins + first, count * sizeof(double));
+        for (int64_t k = 1; k < classes; k++)
+            for (int i = 0; i < count; i++) {
+                double m = margins[k * n + first + i];
+                peak[i] = m > peak[i] ? m : peak[i];
+            }
+        for (int i = 0; i < count; i++)
+            total[i] = 0.0;
+        for (int64_t k = 0; k < classes; k++)
+            for (int i = 0; i < count; i++) {
+                double e = exponential(within(margins[k * n + first + i] - peak[i]));
+                gradient[k * n + first + i] = e;
+                total[i] += e;
+            }
+        for (int64_t k = 0; k < classes; k++)
+            for (int i = 0; i < count; i++) {
+                int64_t at = k * n + first + i;
+                double p = gradient[at] / total[i], w = weight ? weight[first + i] : 1.0;
+                gradient[at] = (p - (y[first + i] == (double)k ? 1.0 : 0.0)) * w;
+                hessian[at] = p * (1.0 - p) * w;
+            }
+    }
+}
+
+/* Moves every row's margin by the value of its leaf. */
+EXPORT void assay_step(int64_t n, const int32_t *leaf, const double *value, double *margins)
+{
+    for (int64_t i = 0; i < n; i++)
+        margins[i] += value[leaf[i]];
+}

@@ -1,0 +1,139 @@
+"""The passes over all rows that every round of boosting makes: compiled (losses.c), or the same in NumPy.
+
+Exponential and logarithm are polynomials spelled out here, so that both ways, and every processor, give the
+same numbers to the last bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from math import factorial
+
+import numpy as np
+
+from assay.tabular.kernel import library
+
+Array = np.ndarray
+FURTHEST = 708.0  # beyond it exp leaves the normal numbers
+SHIFT = 1.5 * 2.0**52  # added to a number, it leaves the nearest integer in the lowest bits
+LOG2_E, LN_2 = float.fromhex("0x1.71547652b82fep+0"), ("0x1.62e42fee00000p-1", "0x1.a39ef35793c76p-33")
+LN_2_HIGH, LN_2_LOW = map(float.fromhex, LN_2)
+
+
+def exponential(x: Array) -> Array:
+    """Return exp(x) to about one unit in the last place; x is moved into [-708, 708] first."""
+    x = np.clip(x, -FURTHEST, FURTHEST)
+    shifted = x * LOG2_E + SHIFT
+    k = shifted - SHIFT
+    r = x - k * LN_2_HIGH  # x = k ln 2 + r
+    r = r - k * LN_2_LOW
+    value = np.full_like(x, 1 / factorial(12))
+    for degree in range(11, -1, -1):
+        value = value * r + 1 / factorial(degree)
+    return (value.view(np.int64) + (shifted.view(np.int64) << 52)).view(np.float64)
+
+
+def sigmoid(margins: Array) -> Array:
+    """Return 1 / (1 + exp(-m)) of float64 margins."""
+    kernel = _compiled()
+    if kernel is None:
+        return 1.0 / (1.0 + exponential(-margins))
+    margins, p = np.ascontiguousarray(margins), np.empty(margins.shape)
+    kernel.assay_sigmoid(margins.size, _at(margins), _at(p))
+    return p
+
+
+def softmax(margins: Array) -> Array:
+    """Return the probabilities of ``[classes, n]`` margins; every column sums to 1."""
+    e = exponential(margins - margins.max(axis=0))
+    return e / _sum(e)
+
+
+def logistic_slopes(y: Array, margins: Array, weight: Array | None) -> tuple[Array, Array]:
+    """Return gradient p - y and hessian p (1 - p) of two classes' log-loss, ``[n]``, times the weights."""
+    kernel = _compiled()
+    if kernel is None:
+        p = sigmoid(margins)
+        return _weighted(p - y, p * (1.0 - p), weight)
+    gradient, hessian = np.empty(margins.shape), np.empty(margins.shape)
+    kernel.assay_logistic_slopes(len(y), _at(y), _at(margins), _at(weight), _at(gradient), _at(hessian))
+    return gradient, hessian
+
+
+def logistic_losses(y: Array, margins: Array) -> Array:
+    """Return log(1 + exp(m)) - y m of every row, ``[n]``."""
+    kernel = _compiled()
+    if kernel is None:
+        e = exponential(-np.abs(margins))
+        s = e / (2.0 + e)  # log(1 + e) = 2 artanh(s)
+        square, series = s * s, np.full_like(s, 1 / 31)
+        for odd in range(29, 0, -2):
+            series = series * square + 1 / odd
+        return 2.0 * s * series + np.maximum(margins, 0.0) - y * margins
+    losses = np.empty(margins.shape)
+    kernel.assay_logistic_losses(len(y), _at(y), _at(margins), _at(losses))
+    return losses
+
+
+def softmax_slopes(y: Array, margins: Array, weight: Array | None) -> tuple[Array, Array]:
+    """Return p - [y = k] and p (1 - p) of K classes' log-loss, ``[classes, n]``, times the weights."""
+    kernel = _compiled()
+    if kernel is None:
+        p = softmax(margins)
+        hit = y == np.arange(len(p))[:, None]
+        return _weighted(p - hit, p * (1.0 - p), weight)
+    gradient, hessian = np.empty(margins.shape), np.empty(margins.shape)
+    classes, n = margins.shape
+    kernel.assay_softmax_slopes(n, classes, _at(y), _at(margins), _at(weight), _at(gradient), _at(hessian))
+    return gradient, hessian
+
+
+def step(margins: Array, leaf: Array, value: Array) -> None:
+    """Add to every row's margin ``[n]`` the value ``[nodes]`` of its leaf ``[n]``, in place."""
+    kernel = _compiled()
+    if kernel is None:
+        margins += value[leaf]
+    else:
+        kernel.assay_step(len(leaf), _at(leaf), _at(value), _at(margins))
+
+
+def _sum(values: Array) -> Array:
+    """Return the sum over classes, one after the other as the kernel adds."""
+    total = np.zeros(values.shape[1:])
+    for row in values:
+        total += row
+    return total
+
+
+def _weighted(gradient: Array, hessian: Array, weight: Array | None) -> tuple[Array, Array]:
+    return (gradient, hessian) if weight is None else (gradient * weight, hessian * weight)
+
+
+def _at(array: Array | None) -> int | None:
+    """Return where the elements of a contiguous array are."""
+    if array is None:
+        return None
+    if not array.flags.c_contiguous:
+        raise ValueError("the passes of boosting need contiguous arrays")
+    return array.__array_interface__["data"][0]
+
+
+def _compiled() -> ctypes.CDLL | None:
+    kernel = library()
+    return None if kernel is None else _declared(kernel)
+
+
+@cache
+def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
+    for name, counts, pointers in (
+        ("sigmoid", 1, 2),
+        ("logistic_slopes", 1, 5),
+        ("logistic_losses", 1, 3),
+        ("softmax_slopes", 2, 5),
+        ("step", 1, 3),
+    ):
+        function = getattr(kernel, f"assay_{name}")
+        function.argtypes = [ctypes.c_int64] * counts + [ctypes.c_void_p] * pointers
+        function.restype = None
+    return kernel

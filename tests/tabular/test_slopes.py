@@ -1,0 +1,95 @@
+"""The passes of boosting: compiled and in NumPy equal to the last bit, and both equal to the formulas."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.tabular import slopes
+from assay.tabular.kernel import library
+
+needs_kernel = pytest.mark.skipif(library() is None, reason="no compiled kernel")
+EDGES = [0.0, -0.0, 1.0, -1.0, 40.0, -40.0, 707.9, -707.9, 708.0, -708.0, 1e4, -1e4, 5e-324, 1e300]
+
+
+def problem(classes: int, n: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    margins = rng.normal(scale=5, size=(classes, n))
+    margins.flat[: len(EDGES)] = EDGES[: margins.size]
+    return rng.integers(0, max(2, classes), n).astype(float), margins, rng.random(n) * 3
+
+
+def in_both_ways(monkeypatch, function, *arguments):
+    compiled = function(*arguments)
+    monkeypatch.setattr(slopes, "_compiled", lambda: None)
+    in_numpy = function(*arguments)
+    monkeypatch.undo()
+    return [np.atleast_1d(part) for part in compiled], [np.atleast_1d(part) for part in in_numpy]
+
+
+@needs_kernel
+@pytest.mark.parametrize("n", [1, 7, 255, 256, 257, 5000])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_compiled_and_numpy_agree_to_the_last_bit(monkeypatch, n, weighted):
+    for classes in (1, 2, 3, 7):
+        y, margins, weight = problem(classes, n, seed=n)
+        weight = weight if weighted else None
+        calls = [(slopes.softmax_slopes, (y, margins, weight)), (slopes.sigmoid, (margins,))]
+        if classes == 1:
+            calls += [
+                (slopes.logistic_slopes, (y, margins[0], weight)),
+                (slopes.logistic_losses, (y, margins[0])),
+            ]
+        for function, arguments in calls:
+            for ours, theirs in zip(*in_both_ways(monkeypatch, function, *arguments), strict=True):
+                np.testing.assert_array_equal(ours.view(np.int64), theirs.view(np.int64))
+
+
+@needs_kernel
+def test_a_step_is_the_same_in_both_ways(monkeypatch):
+    rng = np.random.default_rng(0)
+    leaf, value, start = rng.integers(0, 9, 1000).astype(np.int32), rng.normal(size=9), rng.normal(size=1000)
+    moved = []
+    for compiled in (slopes._compiled(), None):
+        monkeypatch.setattr(slopes, "_compiled", lambda compiled=compiled: compiled)
+        margins = start.copy()
+        slopes.step(margins, leaf, value)
+        moved.append(margins)
+    np.testing.assert_array_equal(*moved)
+    np.testing.assert_array_equal(moved[0], [m + value[i] for m, i in zip(start, leaf, strict=True)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(-708, 708))
+def test_the_exponential_is_right_to_a_few_units_in_the_last_place(x):
+    exact = np.exp(np.longdouble(x))
+    assert abs(np.longdouble(slopes.exponential(np.array([x]))[0]) - exact) <= 4 * np.spacing(
+        np.float64(exact)
+    )
+
+
+def test_the_exponential_of_zero_is_one_and_far_out_it_stays_finite():
+    found = slopes.exponential(np.array([0.0, -0.0, -1e9, 1e9]))
+    assert found[:2].tolist() == [1.0, 1.0]
+    assert 0 < found[2] < 1e-300
+    assert 1e300 < found[3] < np.inf
+
+
+def test_slopes_and_losses_follow_their_formulas():
+    y, margins, weight = problem(1, 500)
+    m = np.clip(margins[0], -700, 700)
+    p = 1 / (1 + np.exp(-m))
+    gradient, hessian = slopes.logistic_slopes(y, m, weight)
+    np.testing.assert_allclose(gradient, weight * (p - y), rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(hessian, weight * p * (1 - p), rtol=1e-10, atol=1e-16)
+    np.testing.assert_allclose(
+        slopes.logistic_losses(y, m), np.logaddexp(0, m) - y * m, rtol=1e-13, atol=1e-15
+    )
+    y, margins, weight = problem(4, 300)
+    margins = np.clip(margins, -700, 700)
+    p = np.exp(margins - margins.max(axis=0))
+    p /= p.sum(axis=0)
+    gradient, hessian = slopes.softmax_slopes(y, margins, weight)
+    np.testing.assert_allclose(gradient, weight * (p - (y == np.arange(4)[:, None])), atol=1e-14)
+    np.testing.assert_allclose(hessian, weight * p * (1 - p), atol=1e-14)
+    np.testing.assert_allclose(slopes.softmax(margins), p, atol=1e-15)
