@@ -1,5 +1,6 @@
 """compare: the same data, the same budget, paired seeds, every method in trials of its own."""
 
+import contextlib
 import dataclasses
 import difflib
 import importlib.metadata
@@ -19,6 +20,7 @@ from assay.core.run import Run, Scale
 from assay.core.scheduler import Limits, run_trials
 from assay.core.task import Task
 from assay.core.trial import Result, Store, Trial
+from assay.core.waiting import Waiting
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def compare(
     """
     task = catalog.task(task) if isinstance(task, str) else task
     _check_options(task, options)
-    loaded = task.load(data, scale=scale, **options)
+    with Waiting(f"{task.name}: reading the data") if progress else contextlib.nullcontext():
+        loaded = task.load(data, scale=scale, **options)
     entrants = _entrants(task, loaded, methods, settings or {}, peers, scale)
     chosen = _seeds(seeds)
     limit = Budget.parse(budget) if budget is not None else None

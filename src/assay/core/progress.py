@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +15,7 @@ from rich.progress import (
 )
 
 from assay.core.trial import Result, Trial
+from assay.core.waiting import console
 
 _PATIENCE = 2.0  # seconds before anything is shown
 _BETWEEN_LINES = 10.0  # seconds between lines when there is no terminal
@@ -32,7 +32,7 @@ class Display:
 
     def __init__(self, title: str, total: int, *, enabled: bool = True) -> None:
         self._title, self._total, self._done, self._enabled = title, total, 0, enabled
-        self._console = Console(stderr=True)
+        self._console = console(stderr=True)
         self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
         self._task = None
@@ -76,7 +76,7 @@ class Display:
         if self._enabled and result.status != "ok":
             where = self._bar.console if self._bar is not None else self._console
             line = f"{trial.name}, seed {trial.seed}: {result.status}: {result.error}"
-            where.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+            where.print(line, style="red", soft_wrap=True)
 
 
 def _percent(word: str) -> str:
