@@ -1,0 +1,125 @@
+"""The compiled kernel grows the same trees as its NumPy twin, for any number of threads."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.data.table import Table
+from assay.tabular import kernel
+from assay.tabular.bins import Bins, Codes
+from assay.tabular.grower import Classes, Grown, Limits, Newton, grow
+from assay.tabular.tree import Tree
+
+needs_kernel = pytest.mark.skipif(kernel.library() is None, reason="no compiled kernel")
+
+
+def assert_same(a: Grown, b: Grown) -> None:
+    for field in fields(Tree):
+        x, y = getattr(a.tree, field.name), getattr(b.tree, field.name)
+        assert x.dtype == y.dtype, field.name
+        np.testing.assert_array_equal(x, y, err_msg=field.name)
+    np.testing.assert_array_equal(a.leaf, b.leaf)
+
+
+def random_codes(rng: np.random.Generator, num_rows: int, max_bins: int | None, missing: bool) -> Codes:
+    """Columns of many shapes: continuous, with ties, constant, all missing but one, few and many categories."""
+    columns: dict[str, object] = {
+        "normal": rng.normal(size=num_rows),
+        "ties": rng.integers(0, 4, num_rows).astype(float),
+        "constant": np.zeros(num_rows),
+        "rare": np.where(np.arange(num_rows) == rng.integers(num_rows), 1.0, np.nan),
+        "skewed": np.floor(np.exp(rng.normal(0, 2, num_rows))),
+        "few": rng.integers(0, 3, num_rows).astype(str).astype(object),
+        "many": rng.integers(0, 40, num_rows).astype(str).astype(object),
+    }
+    if missing:
+        for name in ("normal", "ties", "skewed", "few", "many"):
+            values = np.array(columns[name], object)
+            values[rng.random(num_rows) < rng.choice([0.02, 0.3])] = None
+            columns[name] = values.astype(float) if name in ("normal", "ties", "skewed") else values
+    return Bins.fit(Table.of({name: list(values) for name, values in columns.items()}), max_bins=max_bins).encode(
+        Table.of({name: list(values) for name, values in columns.items()})
+    )
+
+
+def random_target(rng: np.random.Generator, codes: Codes, kind: str) -> Newton | Classes:
+    n = codes.num_rows
+    signal = codes.columns[0].astype(float) / max(1, codes.bins.features[0].num_bins) + (codes.columns[6] % 2)
+    weights = rng.choice(
+        [rng.integers(0, 4, n).astype(float), rng.random(n), np.exp(rng.normal(0, 3, n)), np.ones(n)]
+    )
+    label = (signal + rng.normal(0, 0.5, n) > 1).astype(np.int32)
+    if kind == "squared":
+        return Newton(gradient=rng.normal(size=n) - signal, wide=bool(rng.integers(2)))
+    if kind == "ties":
+        return Newton(gradient=-weights * label, hessian=weights, wide=bool(rng.integers(2)))
+    if kind == "newton":
+        p = 1 / (1 + np.exp(-signal + rng.normal(0, 3, n)))
+        return Newton(
+            gradient=weights * (p - label),
+            hessian=weights * p * (1 - p),
+            l2=rng.choice([0.0, 1.0]),
+            l1=rng.choice([0.0, 0.3]),
+            max_delta_step=rng.choice([0.0, 0.5]),
+            wide=bool(rng.integers(2)),
+        )
+    k = int(rng.choice([1, 2, 3, 7]))
+    labels = np.minimum(label + rng.integers(0, k, n), k - 1).astype(np.int32)
+    return Classes(
+        labels=labels, num_classes=k, weights=weights if rng.integers(2) else None, criterion=kind
+    )  # type: ignore[arg-type]
+
+
+def random_limits(rng: np.random.Generator) -> Limits:
+    limits = Limits()
+    for name, values in {
+        "max_depth": (0, 1, 4),
+        "max_leaves": (1, 2, 9),
+        "min_samples_split": (5,),
+        "min_samples_leaf": (2, 7),
+        "min_weight_leaf": (0.5, 3.0),
+        "min_gain": (-1.0, 0.2, -np.inf),
+        "max_features": (1, 3),
+        "features_per_level": (0.5,),
+        "features_per_node": (0.3, 0.8),
+        "random_thresholds": (True,),
+        "max_categories_onehot": (0, 100),
+    }.items():
+        if rng.random() < 0.25:
+            limits = replace(limits, **{name: values[rng.integers(len(values))]})
+    return limits
+
+
+@needs_kernel
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    num_rows=st.sampled_from([1, 2, 3, 10, 60, 300, 900]),
+    max_bins=st.sampled_from([2, 6, 255, 300, None]),
+    missing=st.booleans(),
+    kind=st.sampled_from(["squared", "ties", "newton", "gini", "entropy"]),
+)
+def test_kernel_equals_its_twin(seed, num_rows, max_bins, missing, kind):
+    rng = np.random.default_rng(seed)
+    codes = random_codes(rng, num_rows, max_bins, missing)
+    target, limits = random_target(rng, codes, kind), random_limits(rng)
+    chosen = {}
+    if rng.random() < 0.3:
+        chosen["rows"] = rng.permutation(num_rows)[: rng.integers(1, num_rows + 1)]
+    if rng.random() < 0.3:
+        chosen["features"] = rng.permutation(7)[: rng.integers(1, 8)]
+    seed = int(rng.integers(-(2**63), 2**63))
+    try:
+        twin = grow(codes, target, limits, seed=seed, reference=True, **chosen)
+    except ValueError as error:
+        assert "non-zero weight" in str(error)
+        return
+    assert_same(grow(codes, target, limits, seed=seed, **chosen), twin)
