@@ -61,13 +61,13 @@ def samme(
         num_classes: K, at least 1.
         learning_rate: factor of the vote, above 0.
     """
-    error = float(distribution @ missed)  # (b)
+    error = float(distribution[missed].sum())  # (b)
     if error <= 0:
         return Judgement(0.0, 1.0, None)
     if error >= 1 - 1 / num_classes:
         return Judgement(error, 0.0, None)
     vote = learning_rate * float(np.log((1 - error) / error) + np.log(num_classes - 1))  # (c)
-    raised = distribution * np.exp(vote * missed)  # (d)
+    raised = np.where(missed, distribution * np.exp(vote), distribution)  # (d)
     return Judgement(error, vote, raised / raised.sum())  # (e)
 
 
@@ -158,10 +158,10 @@ class AdaBoost(Estimator):
         members, judgements, everyone = [], [], np.arange(len(target))
         for _ in range(self.n_estimators):
             distribution = np.where(positive, np.maximum(distribution, np.finfo(np.float64).eps), 0.0)
-            weight = distribution
+            weight, own = distribution, np.random.default_rng(int(rng.integers(2**63)))
             if self.resample:
-                weight = Population.of(order, distribution).draw(size, rng).astype(np.float64)
-            member = learner.fit(weight, rng)
+                weight = Population.of(order, distribution).draw(size, own).astype(np.float64)
+            member = learner.fit(weight, own)
             judgement = self._judge(learner.outputs(member, everyone), target, distribution)
             if judgement.vote == 0 and members:
                 break

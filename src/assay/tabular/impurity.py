@@ -17,6 +17,7 @@ from assay.tabular.bins import Bins, Codes
 from assay.tabular.estimator import Classifier, Estimator
 from assay.tabular.grower import Classes, Grown, Limits, Newton, grow
 from assay.tabular.inputs import is_int, is_real
+from assay.tabular.tree import Tree
 
 ClassWeight = Literal["balanced", "balanced_subsample"] | dict[Any, float] | None
 
@@ -55,14 +56,17 @@ class ImpurityTree(Estimator):
     max_bins: int | None = None
     random_state: int | np.random.Generator | np.random.RandomState | None = None
 
+    @property
+    def _criteria(self) -> tuple[str, ...]:
+        return ("gini", "entropy") if isinstance(self, Classifier) else ("squared_error",)
+
     def _check_tree(self) -> None:
         def fraction_or_count(value: Any, low: int) -> bool:
             return is_int(value, low) or (isinstance(value, float) and 0.0 < value <= 1.0)
 
         depth, leaves, features = self.max_depth, self.max_leaf_nodes, self.max_features
         require = self._require
-        criteria = ("gini", "entropy") if isinstance(self, Classifier) else ("squared_error",)
-        require("criterion", self.criterion in criteria, " or ".join(map(repr, criteria)))
+        require("criterion", self.criterion in self._criteria, " or ".join(map(repr, self._criteria)))
         require("splitter", self.splitter in ("best", "random"), "'best' or 'random'")
         require("max_depth", depth is None or is_int(depth, 1), "an int of at least 1 or None")
         counted = "an int of at least {} or a float in (0, 1]"
@@ -119,12 +123,13 @@ class ImpurityTree(Estimator):
         """
         weight = np.ones(codes.num_rows) if weight is None else weight
         num_features = len(codes.bins.features) if features is None else len(features)
-        limits = self._limits(codes.num_rows, num_features, float(weight.sum()))
+        limits = self._limits(codes.num_rows, num_features, num_classes, float(weight.sum()))
         if num_classes is None:
             origin = float(np.average(target, weights=weight))  # Smaller sums lose fewer digits.
             goal = Newton(gradient=-weight * (target - origin), hessian=weight, wide=wide)
             grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
-            return replace(grown, tree=grown.tree.with_values(grown.tree.value + origin))
+            tree = grown.tree.with_values(grown.tree.value + origin)
+            return replace(grown, tree=tree if wide else _with_means(tree, grown.leaf, target, weight))
         criterion = "gini" if self.criterion == "gini" else "entropy"
         goal = Classes(labels=target, num_classes=num_classes, weights=weight, criterion=criterion)
         grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
@@ -132,7 +137,9 @@ class ImpurityTree(Estimator):
             return grown
         return replace(grown, tree=grown.tree.with_values(grown.tree.value[:, -1:]))
 
-    def _limits(self, num_rows: int, num_features: int, total_weight: float) -> Limits:
+    def _limits(
+        self, num_rows: int, num_features: int, num_classes: int | None, total_weight: float
+    ) -> Limits:
         return Limits(
             max_depth=self.max_depth,
             max_leaves=self.max_leaf_nodes,
@@ -143,6 +150,9 @@ class ImpurityTree(Estimator):
             min_gain=self.min_impurity_decrease * total_weight or -1.0,
             max_features=features_per_split(self.max_features, num_features),
             random_thresholds=self.splitter == "random",
+            # Sorted by response, categories have their best split among the prefixes (Fisher 1958), but
+            # not with three classes or more.
+            max_categories_onehot=0 if num_classes is None or num_classes <= 2 else 4,
         )
 
 
@@ -163,6 +173,18 @@ def features_per_split(max_features: int | float | str | None, num_features: int
     else:
         count = int(max_features)  # type: ignore[arg-type]
     return min(max(1, count), num_features)
+
+
+def _with_means(
+    tree: Tree, leaf: NDArray[np.int32], target: NDArray[np.float64], weight: NDArray[np.float64]
+) -> Tree:
+    """Returns the tree with the exact mean of its rows in every leaf, where rounded sums have grown it."""
+    rows = np.flatnonzero(leaf >= 0)
+    leaf, weight, target = leaf[rows], weight[rows], target[rows]
+    mass = np.bincount(leaf, weight, tree.num_nodes)
+    value = tree.value[:, 0].copy()
+    np.divide(np.bincount(leaf, weight * target, tree.num_nodes), mass, out=value, where=mass > 0)
+    return tree.with_values(value[:, None])
 
 
 def probabilities(raw: NDArray[np.float64], num_classes: int) -> NDArray[np.float64]:

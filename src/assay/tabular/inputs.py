@@ -40,10 +40,6 @@ def read_table(X: Any) -> tuple[Table, bool]:
 
 def _dense(X: Any) -> NDArray[np.float64] | dict[str, Any]:
     """Returns X as a matrix of numbers, or by column where it holds text."""
-    if type(X).__module__.startswith("scipy.sparse"):
-        raise TypeError(
-            "Sparse data was passed for X, but dense data is required. Use X.toarray() to convert it."
-        )
     array = np.asarray(X)
     if array.dtype.kind == "c":
         raise ValueError("Complex data not supported: expected real numbers in X")
@@ -53,10 +49,7 @@ def _dense(X: Any) -> NDArray[np.float64] | dict[str, Any]:
             "if it is a single feature, or array.reshape(1, -1) if it is a single row."
         )
     if 0 in array.shape:
-        kind = "sample" if array.shape[0] == 0 else "feature"
-        raise ValueError(
-            f"Found array with 0 {kind}(s) (shape={array.shape}) while a minimum of 1 is required."
-        )
+        raise ValueError(_too_few("sample" if array.shape[0] == 0 else "feature", array.shape))
     try:
         return array.astype(np.float64, copy=False)
     except ValueError:  # Text: numbers stay numbers, column by column, and the rest are categories.

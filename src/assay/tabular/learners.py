@@ -22,6 +22,8 @@ Features = NDArray[np.int64] | None  # Columns that a member sees; None for all.
 Member = tuple[Any, Features]  # A fitted estimator that is no tree of ours, and its columns.
 View = Callable[[Any, Table], Any]  # A table as an estimator takes it.
 
+SMALL = 10_000  # Rows below which exact sums cost nothing worth having.
+
 
 class Learner(Protocol):
     """Fits members and says what they predict for training rows."""
@@ -44,7 +46,8 @@ class TreeLearner:
         target: class codes or numbers.
         classes: the labels of the codes; None for numbers.
         weight: of the rows, for the bins; None for ones.
-        wide: whether splits are searched with sums finer than 16 bits per row.
+        wide: whether splits are searched with sums finer than 16 bits per row; they always are in small
+            tables.
     """
 
     def __init__(
@@ -57,7 +60,8 @@ class TreeLearner:
         weight: NDArray[np.float64] | None,
         wide: bool,
     ):
-        self.tree, self.table, self.target, self.classes, self.wide = tree, table, target, classes, wide
+        self.tree, self.table, self.target, self.classes = tree, table, target, classes
+        self.wide = wide or table.num_rows < SMALL
         self.num_classes = None if classes is None else len(classes)
         self.codes = tree._encode(table, weight)
 
