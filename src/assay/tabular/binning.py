@@ -1,10 +1,11 @@
-"""The two passes over rows behind `Bins`: compiled (binning.c), or in NumPy where there is no compiled library."""
+"""The two passes over rows behind `Bins`: compiled (binning.c), or in NumPy without a compiled library."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ SOURCE = np.dtype(
 )
 FEW = 4096  # of binning.c: so many distinct values are sorted even where n is far larger
 ROWS_PER_THREAD = 4096  # fewer are not worth a thread
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Coding = tuple[
     np.ndarray, np.ndarray, int
 ]  # thresholds, the code of each category, the code of a missing value
@@ -56,7 +59,7 @@ def count_values(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.nda
 def encode(
     columns: Sequence[Column], codings: Sequence[Coding], dtype: np.dtype, threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes as [rows, stride] with records padded to 16 bytes and as [features, rows], and has_missing[features].
+    """Codes as [rows, stride] with records padded to 16 bytes, as [features, rows]; has_missing[features].
 
     Args:
         columns: what to encode.
@@ -103,15 +106,19 @@ def sources(columns: Iterable[Column], codings: Iterable[Coding]) -> np.ndarray:
 
 def in_shares(work: Callable[[int, int], None], num_rows: int, threads: int) -> None:
     """Calls ``work(first, count)`` on shares of the rows, each in a thread of its own."""
-    threads = min(threads, num_rows // ROWS_PER_THREAD)
-    if threads <= 1:
-        work(0, num_rows)
-        return
+    shares = max(1, min(threads, num_rows // ROWS_PER_THREAD))
+    edges = [num_rows * share // shares for share in range(shares + 1)]
+    in_threads(lambda share: work(edges[share], edges[share + 1] - edges[share]), range(shares), shares)
+
+
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    """``work(item)`` of every item, in the order of the items."""
+    if threads <= 1 or len(items) <= 1:
+        return [work(item) for item in items]
     from concurrent.futures import ThreadPoolExecutor
 
-    edges = np.linspace(0, num_rows, threads + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda first, end: work(first, end - first), edges[:-1], edges[1:]))
+    with ThreadPoolExecutor(min(threads, len(items))) as pool:
+        return list(pool.map(work, items))
 
 
 def address(array: np.ndarray) -> int:

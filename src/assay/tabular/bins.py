@@ -1,8 +1,8 @@
 """Bins: every column of a table as small integer codes, from edges that depend on all training rows.
 
-Edges come from exact counts of the distinct values, so neither the order of the rows nor the number of threads
-moves them. A code is the number of thresholds below the value, hence ``x <= thresholds[i]`` exactly when
-``code <= i``; the code of a missing value is always `FeatureBins.num_bins`.
+Edges come from exact counts of the distinct values, so neither the order of the rows nor the number of
+threads moves them. A code is the number of thresholds below the value, hence ``x <= thresholds[i]`` exactly
+when ``code <= i``; the code of a missing value is always `FeatureBins.num_bins`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ class FeatureBins:
             category.
         high: float64[num_bins], the largest.
         categories: the names behind category codes.
-        category_bins: int32[categories], the bin of each category code: the code itself, unless there are more
-            categories than bins; then the most frequent have bins in the order of their codes, and the rest share
-            the last bin and are split together. A category without a training row counts as missing.
+        category_bins: int32[categories], the bin of each category code: the code itself, unless there are
+            more categories than bins; then the most frequent have bins in the order of their codes, and the
+            rest share the last bin and are split together. A category without a training row has `num_bins`:
+            it counts as missing.
     """
 
     name: str
@@ -78,8 +79,8 @@ class Codes:
 
     Args:
         bins: what the codes mean.
-        rows: uint8, uint16 or uint32 [rows, stride], row after row for histograms; records are padded with zeros
-            to a multiple of 16 bytes.
+        rows: uint8, uint16 or uint32 [rows, stride], row after row for histograms; records are padded with
+            zeros to a multiple of 16 bytes.
         columns: the same codes as [features, rows], column after column for partitions.
         has_missing: bool[features].
     """
@@ -119,7 +120,12 @@ class Bins:
 
     @classmethod
     def fit(
-        cls, table: Table, *, max_bins: int | None = 255, sample_weight: np.ndarray | None = None
+        cls,
+        table: Table,
+        *,
+        max_bins: int | None = 255,
+        sample_weight: np.ndarray | None = None,
+        threads: int = 1,
     ) -> Bins:
         """Bins of equal mass, from all rows of `table`.
 
@@ -127,9 +133,11 @@ class Bins:
 
         Args:
             table: the training rows; any value may be missing.
-            max_bins: bins per column without the missing one, at least 2; None gives every distinct value its own.
-            sample_weight: float64[rows], not negative. It is the mass that bins share equally; a row of weight
-                zero does not count, and weight 2 is the same as a repeated row.
+            max_bins: bins per column without the missing one, at least 2; None gives every distinct value its
+                own.
+            sample_weight: float64[rows], not negative. It is the mass that bins share equally; a row of
+                weight zero does not count, and weight 2 is the same as a repeated row.
+            threads: at least 1; the bins do not depend on it.
 
         Raises:
             ContractError: a value is infinite.
@@ -138,15 +146,15 @@ class Bins:
         if max_bins is not None and max_bins < 2:
             raise ValueError(f"max_bins must be at least 2 or None, got {max_bins}")
         weights = None if sample_weight is None else exact_weights(_checked(sample_weight, table.num_rows))
-        features = []
-        for column in table.columns:
+
+        def of_column(column: Column) -> FeatureBins:
             if column.kind == "category":
-                features.append(FeatureBins.of_categories(column, weights, max_bins))
-            else:
-                counts = count_values(column, weights)
-                starts = equal_mass(counts.weights, max_bins)
-                features.append(FeatureBins.of_values(column.name, column.kind, counts, starts))
-        return cls(tuple(features))
+                return FeatureBins.of_categories(column, weights, max_bins)
+            counts = count_values(column, weights)
+            starts = equal_mass(counts.weights, max_bins)
+            return FeatureBins.of_values(column.name, column.kind, counts, starts)
+
+        return cls(tuple(binning.in_threads(of_column, table.columns, threads)))
 
     @classmethod
     def from_cuts(cls, table: Table, cuts: Sequence[np.ndarray], *, max_bins: int | None = 255) -> Bins:
@@ -154,7 +162,8 @@ class Bins:
 
         Args:
             table: the training rows. A cut that parts no two of their values is left out.
-            cuts: for each column the thresholds, ascending; ``x <= cut`` falls below it. Ignored for categories.
+            cuts: for each column the thresholds, ascending; ``x <= cut`` falls below it. Not used for
+                categories.
             max_bins: bins of a category column.
         """
         features = []
@@ -179,7 +188,9 @@ class Bins:
 
 
 def count_values(column: Column, weights: np.ndarray | None = None) -> ValueCounts:
-    """The distinct values of a numeric-like column and their weights; missing and weightless rows do not count.
+    """The distinct values of a numeric-like column and their weights.
+
+    Missing values and rows of weight zero do not count.
 
     Args:
         column: of any kind but category.

@@ -1,4 +1,4 @@
-"""Where to cut a column into bins: its distinct values, their weights, and cuts of equal mass between them."""
+"""Where to cut a column into bins: its distinct values, their weights, cuts of equal mass between them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ValueCounts:
     weights: np.ndarray
 
     def merge(self, other: ValueCounts) -> ValueCounts:
-        """The counts of both parts together, exact and therefore in any order for whole-numbered weights."""
+        """The counts of both parts together: in any order the same, as whole numbers are added exactly."""
         values, where = np.unique(np.concatenate([self.values, other.values]), return_inverse=True)
         weights = np.concatenate([self.weights, other.weights])
         return ValueCounts(values, np.bincount(where, weights, minlength=len(values)))
@@ -29,7 +29,8 @@ class ValueCounts:
 def exact_weights(weights: np.ndarray) -> np.ndarray:
     """Weights rounded up to multiples of a power of two such that their sums are exact in any order.
 
-    At most one part in 2^52 of the largest possible sum is added to each; whole numbers stay as they are.
+    What is added to each is less than one part in 2^50 of the largest weight times the number of rows; whole
+    numbers stay as they are.
 
     Args:
         weights: float64[rows], finite, not negative.
@@ -41,8 +42,8 @@ def exact_weights(weights: np.ndarray) -> np.ndarray:
 def equal_mass(weights: np.ndarray, max_bins: int | None) -> np.ndarray:
     """The index at which each bin starts when values of these weights are cut into at most `max_bins` bins.
 
-    A value that outweighs a fair share has a bin of its own; the others share the remaining bins equally, each
-    in the bin into which the middle of its mass falls. The cuts depend on sums of weights alone.
+    A value that outweighs a fair share has a bin of its own. The others share the remaining bins equally,
+    each in the bin into which the middle of its mass falls. The cuts depend on sums of weights alone.
 
     Args:
         weights: float64[values], positive, of the distinct values in ascending order.
@@ -50,28 +51,55 @@ def equal_mass(weights: np.ndarray, max_bins: int | None) -> np.ndarray:
     """
     if max_bins is None or len(weights) <= max_bins:
         return np.arange(max(1, len(weights)))
-    heavy = np.zeros(len(weights), bool)
-    light, num_light = weights, max_bins
-    while (outweighs := light > light.sum() / num_light).any():
-        heavy |= outweighs
-        light, num_light = np.where(heavy, 0.0, weights), max_bins - np.count_nonzero(heavy)
-    while num_light > 0:
-        starts = _shares(light, num_light, heavy)
+    ends = np.cumsum(weights)
+    heavy, num_shares = np.empty(0, np.int64), max_bins
+    while len(more := _heavier_than_share(weights, ends, heavy, num_shares)):
+        heavy = np.sort(np.concatenate([heavy, more]))
+        num_shares = max_bins - len(heavy)
+    while num_shares > 0:
+        starts = _starts(weights, ends, heavy, num_shares)
         if len(starts) <= max_bins:
             return starts
-        num_light -= len(starts) - max_bins  # a heavy value inside a share has split it in two
-    # The runs between the heavy values alone outnumber the bins: then heavy values have neighbours.
-    return _shares(weights, max_bins, np.zeros_like(heavy))
+        num_shares -= len(starts) - max_bins  # a heavy value inside a share has cut it in two
+    # The runs between the heavy values alone outnumber the bins: then heavy values get neighbours.
+    return _starts(weights, ends, heavy[:0], max_bins)
 
 
-def _shares(weights: np.ndarray, num_bins: int, alone: np.ndarray) -> np.ndarray:
-    """Starts of `num_bins` bins of equal mass, and of one more for every value that is `alone`."""
-    middle = np.cumsum(weights) - weights / 2
-    share = np.floor(middle * (num_bins / weights.sum()))
-    return np.flatnonzero(np.concatenate([[True], (np.diff(share) > 0) | alone[1:] | alone[:-1]]))
+def _share_edges(
+    weights: np.ndarray, ends: np.ndarray, heavy: np.ndarray, num_shares: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The inner edges of equal shares of all but the heavy values, as masses in `ends`.
+
+    Returns the edges, the value whose mass holds each edge, and the size of a share.
+    """
+    passed = np.concatenate(
+        [[0.0], np.cumsum(weights[heavy])]
+    )  # heavy mass before and after each heavy value
+    share = (ends[-1] - passed[-1]) / num_shares
+    edges = share * np.arange(1, num_shares)
+    edges += passed[np.searchsorted(ends[heavy] - passed[1:], edges, side="right")]
+    holders = np.searchsorted(ends[:-1], edges, side="right")
+    return edges, holders, share
+
+
+def _heavier_than_share(
+    weights: np.ndarray, ends: np.ndarray, heavy: np.ndarray, num_shares: int
+) -> np.ndarray:
+    """The values that outweigh a share and are not heavy yet; such a value holds an edge of a share."""
+    _, holders, share = _share_edges(weights, ends, heavy, num_shares)
+    holders = np.setdiff1d(holders, heavy)
+    return holders[weights[holders] > share]
+
+
+def _starts(weights: np.ndarray, ends: np.ndarray, heavy: np.ndarray, num_shares: int) -> np.ndarray:
+    """Where bins start that are equal shares of the other values, and one for every heavy value."""
+    edges, holders, _ = _share_edges(weights, ends, heavy, num_shares)
+    starts = holders + (ends[holders] - weights[holders] / 2 < edges)  # after it, if its middle lies before
+    starts = np.unique(np.concatenate([[0], starts, heavy, heavy + 1]))
+    return starts[: np.searchsorted(starts, len(weights))]
 
 
 def midpoints(below: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """Thresholds in [below, above) in float64: the midpoint, or `below` itself where no number lies between."""
+    """Thresholds in [below, above): the midpoint, or `below` itself where float64 has nothing between."""
     middle = below / 2 + above / 2  # the sum could overflow
     return np.where((middle >= below) & (middle < above), middle, below)

@@ -1,8 +1,8 @@
 """Ensembles: a sequence of trees over one schema, packed so that all of them predict in one pass.
 
 The rule is the trees' own: ``x <= threshold`` goes left, listed categories go left, missing values and unseen
-categories go where ``missing_left`` says. Sums are float64 in the order of the trees, so that they depend neither on
-the number of threads nor on the rows that are predicted together.
+categories go where ``missing_left`` says. Sums are float64 in the order of the trees, so that they depend
+neither on the number of threads nor on the rows that are predicted together.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Ensemble:
                     raise ValueError(f"its format is {header.get('format')!r}, not {FORMAT!r}")
                 if header.get("version") != VERSION:
                     raise ValueError(f"its version is {header.get('version')!r}, this is version {VERSION!r}")
-                arrays = {name: file.get_tensor(name) for name in file.keys()}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
             return cls(_split(arrays), Schema.from_json(json.loads(header["schema"])))
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{os.fspath(path)} is not a saved ensemble of trees: {error}") from error

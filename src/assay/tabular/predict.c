@@ -1,135 +1,95 @@
-/* Descending all trees of an ensemble at once, on the packed form of packing.py. The NumPy twin is
-   predict_reference.py. */
-#include "codes.h"
-
-/* The bit sets of one slot of categories. */
-typedef struct {
-    const uint32_t *sets;
-    int64_t words; /* of one set */
-} Sets;
-
-typedef struct {
-    const Source *sources; /* of each slot */
-    const Sets *sets;      /* of each slot; only those of categories are read */
-    const uint64_t *nodes;
-    const double *values;    /* [nodes, outputs] */
-    const int32_t *original; /* [nodes] */
-    const int64_t *roots;    /* [trees + 1] */
-    const int32_t *depths;   /* [trees] */
-    int64_t num_trees;
-    int64_t outputs;
-    int32_t num_slots;
-    int32_t num_numeric; /* slots of numbers come first */
-    int32_t width;       /* bytes of a code */
-} Model;
-
-enum { CHILD_SHIFT = 40, SLOT_SHIFT = 24, SLOT_MASK = (1 << 16) - 1, LIMIT_MASK = (1 << 24) - 1 };
+/* Descending all trees of an ensemble at once. The NumPy twin is predict_reference.py. */
+#include "predict.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE uint32_t code_at(const char *record, uint32_t slot, int width)
-{
-    return width == 1 ? ((const uint8_t *)record)[slot]
-           : width == 2 ? ((const uint16_t *)record)[slot]
-                        : ((const uint32_t *)record)[slot];
-}
+enum { TOGETHER = 8 }; /* so many rows descend together: their loads overlap, and their nodes fit the registers */
 
-/* The child that a record goes to; a leaf is its own. */
-INLINE uint32_t next(const Model *m, uint64_t node, const char *record, int width, int categories)
+/* The child that a record goes to. Width and categories are constants where this is inlined. */
+INLINE uint32_t child_of(const Model *m, int64_t root, uint32_t at, const char *record, int width, int categories)
 {
-    uint32_t slot = node >> SLOT_SHIFT & SLOT_MASK, limit = node & LIMIT_MASK;
-    uint32_t code = code_at(record, slot, width), right = code > limit;
-    if (categories && slot >= (uint32_t)m->num_numeric && limit != LIMIT_MASK) {
-        const Sets *s = m->sets + slot;
-        right = ~(s->sets[limit * s->words + (code >> 5)] >> (code & 31)) & 1;
+    const Node *node = m->nodes + root + at;
+    uint32_t code = width == 1 ? ((const uint8_t *)record)[node->slot] : ((const uint16_t *)record)[node->slot];
+    uint32_t right = code > node->limit;
+    if (categories) { /* without a branch, which half of the nodes would mispredict */
+        uint32_t goes_left = m->sets[m->set_at[root + at] + (code >> 5)] >> (code & 31) & 1;
+        right |= (node->slot >= m->num_numeric) & !goes_left;
     }
-    return (uint32_t)(node >> CHILD_SHIFT) + right;
+    return node->left + right;
 }
 
-/* The leaves of `tree` that LANES records end in. Their descents overlap, which hides the latency of each. */
-INLINE void descend_lanes(const Model *m, int64_t tree, const char *records, int64_t record_size, int width,
-                          int categories, uint32_t *at)
+/* One level down for all rows; returns whether any has not arrived yet. */
+INLINE uint32_t step(const Model *m, int64_t root, uint32_t *at, const char *records, int64_t record_size, int rows,
+                     int width, int categories)
 {
-    enum { UNCHECKED = 6, STEPS = 4 };
-    const uint64_t *nodes = m->nodes + m->roots[tree];
-    int depth = m->depths[tree];
-    for (int j = 0; j < LANES; j++)
-        at[j] = 0;
-    for (int done = 0; done < depth; done++) {
-        uint32_t moved = 0;
-        for (int j = 0; j < LANES; j++) {
-            uint32_t to = next(m, nodes[at[j]], records + j * record_size, width, categories);
-            moved |= to ^ at[j];
-            at[j] = to;
-        }
-        if (!moved)
-            break;
+    uint32_t moved = 0;
+    for (int j = 0; j < rows; j++) {
+        uint32_t child = child_of(m, root, at[j], records + j * record_size, width, categories);
+        moved |= child ^ at[j];
+        at[j] = child;
+    }
+    return moved;
+}
+
+INLINE void descend(const Model *m, const Target *to, int64_t tree, const char *records, int64_t record_size,
+                    int64_t row, int rows, int width, int categories)
+{
+    enum { UNCHECKED = 8 }; /* levels after which it pays to ask whether all rows have arrived */
+    int64_t root = m->roots[tree];
+    int depth = m->depths[tree], level = 0;
+    uint32_t at[TOGETHER] = {0};
+    for (; level < depth && level < UNCHECKED; level++)
+        step(m, root, at, records, record_size, rows, width, categories);
+    for (; level < depth && step(m, root, at, records, record_size, rows, width, categories); level++)
+        ;
+    arrive(m, to, tree, row, rows, at);
+}
+
+INLINE void predict(const Model *m, const Target *to, int64_t first, int64_t count, const char *records, int width,
+                    int categories)
+{
+    int64_t record_size = (int64_t)m->num_slots * width;
+    for (int64_t tree = 0; tree < m->num_trees; tree++) {
+        int64_t i = 0;
+        for (; i + TOGETHER <= count; i += TOGETHER)
+            descend(m, to, tree, records + i * record_size, record_size, first + i, TOGETHER, width, categories);
+        for (; i < count; i++)
+            descend(m, to, tree, records + i * record_size, record_size, first + i, 1, width, categories);
     }
 }
 
-INLINE uint32_t descend_one(const Model *m, int64_t tree, const char *record, int width, int categories)
-{
-    const uint64_t *nodes = m->nodes + m->roots[tree];
-    uint32_t at = 0;
-    for (int done = 0; done < m->depths[tree]; done++)
-        at = next(m, nodes[at], record, width, categories);
-    return at;
-}
-
-/* Adds the values of leaf `at` of `tree` to a row of `total`, or records the leaf in `found`. */
-INLINE void arrive(const Model *m, int64_t tree, uint32_t at, int64_t row, int64_t groups, double *total, int32_t *found)
-{
-    int64_t node = m->roots[tree] + at;
-    if (found) {
-        found[row * m->num_trees + tree] = m->original[node];
-        return;
-    }
-    double *sum = total + (row * groups + tree % groups) * m->outputs;
-    for (int64_t k = 0; k < m->outputs; k++)
-        sum[k] += m->values[node * m->outputs + k];
-}
-
-INLINE void predict(const Model *m, int64_t first, int64_t count, char *records, int64_t record_size, int64_t block,
-                    int64_t groups, double *total, int32_t *found, int width, int categories)
+/* Writes the codes of rows first .. first + count - 1, of one slot `by_slot` codes after those of the one before and
+   of one row `by_row` codes after the row before. */
+static void encode(const Model *m, int64_t first, int64_t count, char *to, int64_t by_slot, int64_t by_row)
 {
     int32_t codes[LANES];
-    uint32_t at[LANES];
-    for (int64_t start = first; start < first + count; start += block) {
-        int64_t end = start + block < first + count ? start + block : first + count;
-        for (int slot = 0; slot < m->num_slots; slot++)
-            for (int64_t row = start; row < end; row += LANES) {
-                int lanes = end - row < LANES ? (int)(end - row) : LANES;
-                encode_lanes(m->sources + slot, row, lanes, codes);
-                store(records + (row - start) * record_size + slot * width, record_size / width, width, codes, lanes);
-            }
-        for (int64_t tree = 0; tree < m->num_trees; tree++) {
-            int64_t row = start;
-            for (; row + LANES <= end; row += LANES) {
-                descend_lanes(m, tree, records + (row - start) * record_size, record_size, width, categories, at);
-                for (int j = 0; j < LANES; j++)
-                    arrive(m, tree, at[j], row + j, groups, total, found);
-            }
-            for (; row < end; row++) {
-                uint32_t leaf = descend_one(m, tree, records + (row - start) * record_size, width, categories);
-                arrive(m, tree, leaf, row, groups, total, found);
-            }
+    for (int slot = 0; slot < m->num_slots; slot++)
+        for (int64_t i = 0; i < count; i += LANES) {
+            int lanes = count - i < LANES ? (int)(count - i) : LANES;
+            encode_lanes(m->sources + slot, first + i, lanes, codes);
+            store(to + (slot * by_slot + i * by_row) * m->width, by_row, m->width, codes, lanes);
         }
-    }
 }
 
-/* Predicts rows first .. first + count - 1, `block` rows at a time, whose records fill `records`. Either adds to total
-   [rows, groups, outputs], tree after tree, or writes leaves to found [rows, trees]; the other one is NULL. */
-void assay_predict(const Model *m, int64_t first, int64_t count, char *records, int64_t record_size, int64_t block,
-                   int64_t groups, double *total, int32_t *found)
+enum { FEW = 32 }; /* rows for which the tables of the wide path are not worth building */
+
+/* Predicts rows first .. first + count - 1. Their records, in `scratch`, should fit the cache. */
+void assay_predict(const Model *m, const Target *to, int64_t first, int64_t count, char *scratch)
 {
-#define CASE(width, categories) \
-    predict(m, first, count, records, record_size, block, groups, total, found, width, categories)
+    if (count >= FEW && assay_has_wide_path(m)) {
+        int64_t stride = (count + 63) / 64 * 64;
+        encode(m, first, count, scratch, stride, 1);
+        assay_predict_wide(m, to, first, count, (uint8_t *)scratch, stride);
+        return;
+    }
     int categories = m->num_numeric < m->num_slots;
-    if (m->width == 1)
-        categories ? CASE(1, 1) : CASE(1, 0);
-    else if (m->width == 2)
-        categories ? CASE(2, 1) : CASE(2, 0);
+    encode(m, first, count, scratch, 1, m->num_slots);
+    if (m->width == 1 && categories)
+        predict(m, to, first, count, scratch, 1, 1);
+    else if (m->width == 1)
+        predict(m, to, first, count, scratch, 1, 0);
+    else if (categories)
+        predict(m, to, first, count, scratch, 2, 1);
     else
-        categories ? CASE(4, 1) : CASE(4, 0);
-#undef CASE
+        predict(m, to, first, count, scratch, 2, 0);
 }

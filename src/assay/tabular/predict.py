@@ -7,26 +7,23 @@ from functools import cache
 
 import numpy as np
 
-from assay.data.table import Table
+from assay.data.table import Column, Table
 from assay.tabular import predict_reference
 from assay.tabular.binning import address, in_shares, sources
 from assay.tabular.kernel import library
 from assay.tabular.packing import Packed
 
-RECORDS_SIZE = 1 << 16  # bytes of the records of a block of rows: they should stay in the cache
-
-
-class _Sets(ctypes.Structure):
-    _fields_ = [("sets", ctypes.c_void_p), ("words", ctypes.c_int64)]
+RECORDS_SIZE = 1 << 16  # bytes of the records of the rows that are predicted together: they stay in the cache
 
 
 class _Model(ctypes.Structure):
-    """`Model` of predict.c."""
+    """`Model` of predict.h."""
 
     _fields_ = [
         ("sources", ctypes.c_void_p),
-        ("sets", ctypes.c_void_p),
         ("nodes", ctypes.c_void_p),
+        ("sets", ctypes.c_void_p),
+        ("set_at", ctypes.c_void_p),
         ("values", ctypes.c_void_p),
         ("original", ctypes.c_void_p),
         ("roots", ctypes.c_void_p),
@@ -39,42 +36,40 @@ class _Model(ctypes.Structure):
     ]
 
 
+class _Target(ctypes.Structure):
+    """`Target` of predict.h."""
+
+    _fields_ = [("sums", ctypes.c_void_p), ("leaves", ctypes.c_void_p), ("groups", ctypes.c_int64)]
+
+
 def leaves(packed: Packed, table: Table, threads: int) -> np.ndarray:
     """int32[rows, trees]: the node of its tree that every row ends in."""
     kernel = _compiled()
     if kernel is None:
         return predict_reference.leaves(packed, table)
     found = np.empty((table.num_rows, len(packed.depths)), np.int32)
-    _predict(kernel, packed, table, threads, 1, None, address(found))
+    _predict(kernel, packed, table, _Target(None, address(found), 1), threads)
     return found
 
 
-def add(packed: Packed, table: Table, total: np.ndarray, threads: int) -> None:
-    """Adds the value of every tree's leaf to `total`, float64[rows, groups, outputs], tree after tree."""
+def add(packed: Packed, table: Table, sums: np.ndarray, threads: int) -> None:
+    """Adds the value of every tree's leaf to `sums`, float64[rows, groups, outputs], tree after tree."""
     kernel = _compiled()
     if kernel is None:
-        predict_reference.add(packed, table, total)
+        predict_reference.add(packed, table, sums)
     else:
-        _predict(kernel, packed, table, threads, total.shape[1], address(total), None)
+        _predict(kernel, packed, table, _Target(address(sums), None, sums.shape[1]), threads)
 
 
-def _predict(
-    kernel: ctypes.CDLL,
-    packed: Packed,
-    table: Table,
-    threads: int,
-    groups: int,
-    total: int | None,
-    found: int | None,
-) -> None:
-    columns = [table.columns[slot.feature] for slot in packed.slots]
+def _predict(kernel: ctypes.CDLL, packed: Packed, table: Table, target: _Target, threads: int) -> None:
+    zeros = Column("", "numeric", np.broadcast_to(0.0, table.num_rows))
+    columns = [table.columns[slot.feature] if slot.feature >= 0 else zeros for slot in packed.slots]
     described = sources(columns, [slot.coding for slot in packed.slots])
-    sets = (_Sets * len(packed.slots))(*((address(s.sets), s.sets.shape[-1]) for s in packed.slots))
-    width = packed.dtype.itemsize
     model = _Model(
         sources=address(described),
-        sets=ctypes.addressof(sets),
         nodes=address(packed.nodes),
+        sets=address(packed.sets),
+        set_at=address(packed.set_at),
         values=address(packed.values),
         original=address(packed.original),
         roots=address(packed.roots),
@@ -83,16 +78,16 @@ def _predict(
         outputs=packed.values.shape[1],
         num_slots=len(packed.slots),
         num_numeric=packed.num_numeric,
-        width=width,
+        width=packed.dtype.itemsize,
     )
-    record_size = width * max(1, len(packed.slots))
-    block = max(1, RECORDS_SIZE // record_size)
+    record_size = len(packed.slots) * packed.dtype.itemsize
+    block = max(64, RECORDS_SIZE // record_size & -64)
 
     def predict_share(first: int, count: int) -> None:
-        records = np.zeros(min(block, count) * record_size, np.uint8)
-        kernel.assay_predict(
-            ctypes.byref(model), first, count, address(records), record_size, block, groups, total, found
-        )
+        scratch = np.empty(min(block, count + 63) * record_size, np.uint8)  # whole groups of 64 rows
+        for start in range(first, first + count, block):
+            size = min(block, first + count - start)
+            kernel.assay_predict(ctypes.byref(model), ctypes.byref(target), start, size, address(scratch))
 
     in_shares(predict_share, table.num_rows, threads)
 
@@ -105,8 +100,6 @@ def _compiled() -> ctypes.CDLL | None:
 @cache
 def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
     pointer, int64 = ctypes.c_void_p, ctypes.c_int64
-    kernel.assay_predict.argtypes = [
-        pointer, int64, int64, pointer, int64, int64, int64, pointer, pointer
-    ]  # fmt: skip
+    kernel.assay_predict.argtypes = [pointer, pointer, int64, int64, pointer]
     kernel.assay_predict.restype = None
     return kernel

@@ -8,7 +8,7 @@ import numpy as np
 
 from assay.data.table import Table
 from assay.tabular.binning_reference import encode_column
-from assay.tabular.packing import CHILD_SHIFT, LIMIT_MASK, SLOT_MASK, SLOT_SHIFT, Packed
+from assay.tabular.packing import Packed
 
 
 def leaves(packed: Packed, table: Table) -> np.ndarray:
@@ -29,25 +29,23 @@ def _descend(packed: Packed, table: Table) -> Iterator[np.ndarray]:
     """For every tree the nodes, counted over all trees, that the rows end in."""
     rows = np.arange(table.num_rows)
     codes = _encode(packed, table)
-    for tree, depth in enumerate(packed.depths):
-        root = packed.roots[tree]
+    for root, depth in zip(packed.roots, packed.depths, strict=False):
         at = np.full(table.num_rows, root)
         for _ in range(depth):
-            node = packed.nodes[at].astype(np.int64)
-            slot, limit = node >> SLOT_SHIFT & SLOT_MASK, node & LIMIT_MASK
-            code = codes[rows, slot].astype(np.int64)
-            right = code > limit
-            for index in range(packed.num_numeric, len(packed.slots)):
-                here = np.flatnonzero((slot == index) & (limit != LIMIT_MASK))
-                words = packed.slots[index].sets[limit[here], code[here] >> 5]
-                right[here] = words >> (code[here] & 31) & 1 == 0
-            at = root + (node >> CHILD_SHIFT) + right
+            node = packed.nodes[at]
+            code = codes[rows, node["slot"]]
+            right = code > node["limit"]
+            if len(packed.set_at):
+                words = packed.sets[packed.set_at[at] + (code >> 5)]
+                right |= (node["slot"] >= packed.num_numeric) & ((words >> (code & 31)) & 1 == 0)
+            at = root + node["left"] + right
         yield at
 
 
 def _encode(packed: Packed, table: Table) -> np.ndarray:
     """The records of all rows: their codes [rows, slots]."""
-    codes = np.zeros((table.num_rows, max(1, len(packed.slots))), packed.dtype)
+    codes = np.zeros((table.num_rows, len(packed.slots)), packed.dtype)
     for index, slot in enumerate(packed.slots):
-        codes[:, index] = encode_column(table.columns[slot.feature], slot.coding)
+        if slot.feature >= 0:
+            codes[:, index] = encode_column(table.columns[slot.feature], slot.coding)
     return codes
