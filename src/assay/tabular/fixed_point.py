@@ -6,20 +6,27 @@ is any number whose last bit lies inside the format.
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
+
+from assay.tabular import fixed_point_reference as twin
+from assay.tabular.fixed_point_reference import Extent, Packing
+from assay.tabular.kernel import library
 
 Layout = Literal["packed", "wide", "classes"]
 Criterion = Literal["newton", "gini", "entropy"]
 
 # With fewer units per row on average, rounding to the nearest would bias gradients by more than 1 %.
 COARSEST_MEAN = 64
-PACKED_GRADIENT = (2**15 - 1, 2**31 - 1)  # largest |value| of a row, largest sum of |values|
-PACKED_HESSIAN = (2**16 - 1, 2**32 - 1)
-WIDE = (2**62, 2**62)
-MAX_EXPONENT = 1000
+Format = tuple[int, int]  # largest magnitude of a row, largest sum of magnitudes
+PACKED_GRADIENT: Format = (2**15 - 1, 2**31 - 1)
+PACKED_HESSIAN: Format = (2**16 - 1, 2**31 - 1)
+WIDE: Format = (2**62, 2**62)
+MAX_POWER = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +40,14 @@ class Statistics:
             count; "classes": the weight of every class, and a count if ``counted``.
         criterion: how a cell is scored.
         rows: int32, ascending: the rows of the table that count.
-        first: one element per row of the table, 0 where it does not count; packed: int32, gradient in the
-            upper half, hessian in the lower; wide: int64 gradient; classes: int32 label.
+        first: one element per row of the table, undefined where it does not count; packed: int32, gradient in
+            the upper half, hessian in the lower; wide: int64 gradient; classes: int32 label.
         second: likewise; packed: None; wide: int64 hessian; classes: int64 weight.
         units: value of one unit of the gradient and of the hessian (or weight).
         num_classes: K; 0 for Newton targets.
         counted: whether a cell counts rows; if not, its weight is the count, or no count is needed.
-        exact: whether every row is represented without rounding.
+        has_hidden_rows: whether a cell may be zero in spite of its rows, which weigh less than half a unit.
+        is_exact: whether no row was rounded, as far as is known.
     """
 
     layout: Layout
@@ -50,30 +58,27 @@ class Statistics:
     units: tuple[float, float]
     num_classes: int
     counted: bool
-    exact: bool
+    has_hidden_rows: bool
+    is_exact: bool
 
 
-def exponent(values: np.ndarray, largest: int, total: int) -> int:
-    """The greatest k such that no |v| 2^k exceeds ``largest`` and no sum of rounded v 2^k exceeds ``total``.
+def power(extent: Extent, count: int, largest: Format) -> int:
+    """The k by which ``count`` values are scaled with 2^k to fit a format: 0 if they are whole, else the greatest.
 
-    It is found with integers, so it does not depend on the order of ``values``.
+    It is found with integers, so it does not depend on the order of the values.
     """
-    top = float(np.abs(values).max(initial=0.0))
-    if top == 0:
+    if not extent.top > 0:
         return 0
-    high = int(np.frexp(top)[1])  # top < 2^high
-    by_row = largest.bit_length() - high
-    by_row -= bool(np.ldexp(top, by_row) > largest)
-    # A bound of the sum, in units of 2^(high - 31); rounding adds at most half a unit per row.
-    bound = int(np.ldexp(np.abs(values), 31 - high).astype(np.int64).sum()) + len(values)
-    room = total - len(values)
-    shift = (room // bound).bit_length() - 1 if room >= bound else -(-(-bound // room) - 1).bit_length()
-    return max(-MAX_EXPONENT, min(MAX_EXPONENT, by_row, shift + 31 - high))
-
-
-def quantise(values: np.ndarray, power: int) -> np.ndarray:
-    """int64: v 2^power, rounded to the nearest, ties to even."""
-    return np.rint(np.ldexp(values, power)).astype(np.int64)
+    by_row = largest[0].bit_length() - int(np.frexp(extent.top)[1])
+    by_row -= bool(np.ldexp(extent.top, by_row) > largest[0])
+    room = largest[1] - count  # rounding adds at most half a unit per row
+    shift = (
+        (room // extent.bound).bit_length() - 1
+        if room >= extent.bound
+        else -(-(-extent.bound // room) - 1).bit_length()
+    )
+    greatest = max(-MAX_POWER, min(MAX_POWER, by_row, shift + 31 - twin.high(extent.top)))
+    return 0 if extent.all_whole and greatest >= 0 else greatest
 
 
 def newton(
@@ -83,18 +88,22 @@ def newton(
 
     Args:
         gradient: float64[n].
-        hessian: float64[n], not negative.
+        hessian: float64[n].
         rows: int32, ascending, the rows to look at; None for all.
         wide: whether to use the wide layout in any case.
         count: whether rows must be counted; where the hessian does not do it, the layout is wide.
+
+    Raises:
+        ValueError: a number is not finite, or a hessian negative.
     """
-    kept = np.arange(len(gradient), dtype=np.int32) if rows is None else rows
-    if hessian is None:
-        g, h = gradient[kept], np.ones(len(kept))
-    else:
+    extents = [_checked("gradient", gradient, rows)]
+    if hessian is not None:
+        extents.append(_checked("hessian", hessian, rows, positive=True))
+    kept = _all(len(gradient)) if rows is None else rows
+    if hessian is not None and extents[0].num_zeros and extents[1].num_zeros:
         kept = kept[(gradient[kept] != 0) | (hessian[kept] != 0)]
-        g, h = gradient[kept], hessian[kept]
-    return _two_sums("newton", kept, g, h, len(gradient), ones=hessian is None, wide=wide, count=count)
+        extents = [_extent(gradient, kept), _extent(hessian, kept)]
+    return _two_sums("newton", kept, gradient, hessian, extents, wide=wide, count=count)
 
 
 def classes(
@@ -106,96 +115,187 @@ def classes(
     *,
     count: bool,
 ) -> Statistics:
-    """The statistics of class labels; arguments as in ``newton``."""
-    kept = np.arange(len(labels), dtype=np.int32) if rows is None else rows
+    """The statistics of class labels; the other arguments are those of ``newton``."""
+    kept = _all(len(labels)) if rows is None else rows
+    extent = None
     if weights is not None:
-        kept = kept[weights[kept] > 0]
-    w = np.ones(len(kept)) if weights is None else weights[kept]
+        extent = _checked("weights", weights, rows, positive=True)
+        if extent.num_zeros:
+            kept = kept[weights[kept] > 0]
+            extent = _extent(weights, kept)
     if num_classes == 2:
-        g = np.where(labels[kept] == 1, w, 0.0)
-        # Rounded weights would make the tree depend on the scale of the weights, hence packed only if exact.
-        packed = _two_sums(criterion, kept, g, w, len(labels), ones=weights is None, wide=False, count=count)
-        if packed.layout == "wide" or packed.exact:
+        second = np.where(labels == 1, 1.0 if weights is None else weights, 0.0)
+        extents = [_extent(second, kept)] if extent is None else [extent, extent]
+        packed = _two_sums(criterion, kept, second, weights, extents, wide=False, count=count)
+        # Rounded weights would make the tree depend on the unit of the weights, hence packed only if exact.
+        if packed.layout == "wide" or packed.is_exact:
             return packed
-        return _two_sums(criterion, kept, g, w, len(labels), ones=False, wide=True, count=count)
-    whole = bool((w == np.rint(w)).all()) and float(w.sum()) < 2**31
-    power = 0 if whole else exponent(w, *WIDE)
-    weight = quantise(w, power)
+        return _two_sums(criterion, kept, second, weights, extents, wide=True, count=count)
+    if weights is None or extent is None:
+        scale, units = 0, np.ones(len(labels), np.int64)
+    else:
+        scale = power(extent, len(kept), WIDE)
+        units = _quantise(weights, kept, scale)
     return Statistics(
         layout="classes",
         criterion=criterion,
         rows=kept,
         first=labels,
-        second=_scatter(weight, kept, len(labels)),
-        units=(2.0**-power, 2.0**-power),
+        second=units,
+        units=(2.0**-scale, 2.0**-scale),
         num_classes=num_classes,
         counted=count and weights is not None,
-        exact=True,
+        has_hidden_rows=not units[kept].all(),
+        is_exact=scale == 0,
     )
 
 
 def _two_sums(
     criterion: Criterion,
-    kept: np.ndarray,
-    g: np.ndarray,
-    h: np.ndarray,
-    num_rows: int,
+    rows: np.ndarray,
+    gradient: np.ndarray,
+    hessian: np.ndarray | None,
+    extents: list[Extent],
     *,
-    ones: bool,
     wide: bool,
     count: bool,
 ) -> Statistics:
+    def powers(first: Format, second: Format) -> tuple[int, int]:
+        if hessian is None:
+            return 0 if criterion != "newton" else power(extents[0], len(rows), first), 0
+        if criterion != "newton":  # one unit for both: their difference is the weight of class 0
+            return (power(extents[1], len(rows), first),) * 2
+        return power(extents[0], len(rows), first), power(extents[1], len(rows), second)
+
     num_classes = 0 if criterion == "newton" else 2
-    if not wide and (ones or not count):
-        powers = _powers(criterion, g, h, PACKED_GRADIENT, PACKED_HESSIAN, ones)
-        gradient, hessian = quantise(g, powers[0]), quantise(h, powers[1])
-        exact = bool((np.ldexp(gradient.astype(np.float64), -powers[0]) == g).all())
-        exact_hessian = bool((np.ldexp(hessian.astype(np.float64), -powers[1]) == h).all())
-        enough = COARSEST_MEAN * len(kept)
-        if (exact or np.abs(gradient).sum() >= enough) and (exact_hessian or hessian.sum() >= enough):
-            record = (gradient << 16 | hessian).astype(np.int32)
+    if not wide and (hessian is None or not count):
+        scales = powers(PACKED_GRADIENT, PACKED_HESSIAN)
+        records, packing = _pack(gradient, hessian, rows, scales)
+        enough = COARSEST_MEAN * len(rows)
+        if packing.is_exact or (
+            packing.gradient_sum >= enough and (hessian is None or packing.hessian_sum >= enough)
+        ):
             return Statistics(
                 layout="packed",
                 criterion=criterion,
-                rows=kept,
-                first=_scatter(record, kept, num_rows),
+                rows=rows,
+                first=records,
                 second=None,
-                units=(2.0 ** -powers[0], 2.0 ** -powers[1]),
+                units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
                 num_classes=num_classes,
                 counted=False,
-                exact=exact and exact_hessian,
+                has_hidden_rows=packing.has_hidden_rows,
+                is_exact=packing.is_exact,
             )
-    powers = _powers(criterion, g, h, WIDE, WIDE, ones)
+    scales = powers(WIDE, WIDE)
+    ones = np.ones(len(gradient), np.int64)
     return Statistics(
         layout="wide",
         criterion=criterion,
-        rows=kept,
-        first=_scatter(quantise(g, powers[0]), kept, num_rows),
-        second=_scatter(quantise(h, powers[1]), kept, num_rows),
-        units=(2.0 ** -powers[0], 2.0 ** -powers[1]),
+        rows=rows,
+        first=_quantise(gradient, rows, scales[0]),
+        second=ones if hessian is None else _quantise(hessian, rows, scales[1]),
+        units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
         num_classes=num_classes,
         counted=True,
-        exact=True,
+        has_hidden_rows=False,
+        is_exact=scales == (0, 0),
     )
 
 
-def _powers(
-    criterion: Criterion,
-    g: np.ndarray,
-    h: np.ndarray,
-    first: tuple[int, int],
-    second: tuple[int, int],
-    ones: bool,
-) -> tuple[int, int]:
-    if criterion != "newton":  # one unit for both: their difference is the weight of class 0
-        power = 0 if ones else exponent(h, *first)
-        return power, power
-    return exponent(g, *first), 0 if ones else exponent(h, *second)
+def _all(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.int32)
 
 
-def _scatter(values: np.ndarray, rows: np.ndarray, num_rows: int) -> np.ndarray:
-    if len(rows) == num_rows:
-        return values
-    full = np.zeros(num_rows, values.dtype)
-    full[rows] = values
-    return full
+def _checked(name: str, values: np.ndarray, rows: np.ndarray | None, *, positive: bool = False) -> Extent:
+    extent = _extent(values, rows)
+    wrong = None
+    if np.isnan(extent.top):
+        wrong, rule = ~np.isfinite(values), "must be finite"
+    elif positive and extent.least < 0:
+        wrong, rule = values < 0, "must not be negative"
+    if wrong is not None:
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(f"{name} {rule}, got {values[row]} in row {row}")
+    return extent
+
+
+# -- the passes over the rows, compiled or in NumPy --------------------------------------------------------
+
+
+class _Extent(ctypes.Structure):
+    """`Extent` of fixed_point.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_double) for name in ("top", "least")),
+        *((name, ctypes.c_int64) for name in ("num_zeros", "bound")),
+        ("all_whole", ctypes.c_int32),
+    ]
+
+
+class _Packing(ctypes.Structure):
+    """`Packing` of fixed_point.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("gradient_sum", "hessian_sum")),
+        *((name, ctypes.c_int32) for name in ("is_exact", "has_hidden_rows")),
+    ]
+
+
+def _address(array: np.ndarray | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+def _extent(values: np.ndarray, rows: np.ndarray | None) -> Extent:
+    kernel = _compiled()
+    if kernel is None:
+        return twin.extent(values, _all(len(values)) if rows is None else rows)
+    found = _Extent()
+    count = len(values) if rows is None else len(rows)
+    kernel.assay_extent(_address(values), _address(rows), count, ctypes.byref(found))
+    return Extent(found.top, found.least, found.num_zeros, found.bound, bool(found.all_whole))
+
+
+def _pack(
+    gradient: np.ndarray, hessian: np.ndarray | None, rows: np.ndarray, powers: tuple[int, int]
+) -> tuple[np.ndarray, Packing]:
+    kernel = _compiled()
+    if kernel is None:
+        return twin.pack(gradient, hessian, rows, powers)
+    records, found = np.empty(len(gradient), np.int32), _Packing()
+    scales = (ctypes.c_double * 2)(2.0 ** powers[0], 2.0 ** powers[1])
+    kernel.assay_pack(
+        _address(gradient), _address(hessian), _some(rows, gradient), len(rows), scales, _address(records),
+        ctypes.byref(found),
+    )  # fmt: skip
+    return records, Packing(
+        found.gradient_sum, found.hessian_sum, bool(found.is_exact), bool(found.has_hidden_rows)
+    )
+
+
+def _quantise(values: np.ndarray, rows: np.ndarray, power: int) -> np.ndarray:
+    kernel = _compiled()
+    if kernel is None:
+        return twin.quantise(values, rows, power)
+    units = np.empty(len(values), np.int64)
+    scale = ctypes.c_double(2.0**power)
+    kernel.assay_quantise(_address(values), _some(rows, values), len(rows), scale, _address(units))
+    return units
+
+
+def _some(rows: np.ndarray, values: np.ndarray) -> int | None:
+    """The address of rows, unless they are all."""
+    return None if len(rows) == len(values) else _address(rows)
+
+
+@cache
+def _compiled() -> ctypes.CDLL | None:
+    kernel = library()
+    if kernel is not None:
+        pointer, count = ctypes.c_void_p, ctypes.c_int64
+        kernel.assay_extent.argtypes = [pointer, pointer, count, pointer]
+        kernel.assay_pack.argtypes = [pointer, pointer, pointer, count, pointer, pointer, pointer]
+        kernel.assay_quantise.argtypes = [pointer, pointer, count, ctypes.c_double, pointer]
+        for function in (kernel.assay_extent, kernel.assay_pack, kernel.assay_quantise):
+            function.restype = None
+    return kernel

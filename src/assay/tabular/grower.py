@@ -23,13 +23,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from assay.tabular import fixed_point, growing
-from assay.tabular.bins import Codes, FeatureBins
+from assay.tabular.bins import Bins, Codes
 from assay.tabular.cuts import midpoints
-from assay.tabular.reference import Problem, RawTree
+from assay.tabular.reference import BinLayout, Problem, RawTree
 from assay.tabular.reference import grow as grow_in_numpy
 from assay.tabular.tree import Tree
 
@@ -180,7 +181,7 @@ def grow(
         raise ValueError(f"threads must be at least 1, got {threads}")
     problem = _problem(codes, target, limits, rows, features, seed)
     raw = grow_in_numpy(problem) if reference else growing.grow(problem, threads)
-    return Grown(_tree(codes, target, problem, raw), raw.leaf)
+    return Grown(_tree(target, problem, raw), raw.leaf)
 
 
 def _problem(
@@ -214,11 +215,7 @@ def _problem(
     return Problem(
         columns=codes.columns,
         records=codes.rows,
-        num_bins=np.array([feature.num_bins for feature in bins], np.int32),
-        is_category=np.array([feature.kind == "category" for feature in bins]),
-        is_exact=np.array([np.array_equal(feature.low, feature.high) for feature in bins]),
-        highs=np.concatenate(highs),
-        high_offsets=np.cumsum([0, *map(len, highs)]),
+        layout=_layout(codes.bins),
         features=np.arange(len(bins), dtype=np.int32)
         if features is None
         else _selection("features", features, len(bins)),
@@ -228,6 +225,26 @@ def _problem(
         min_weight=max(1, math.ceil(min(limits.min_weight_leaf / statistics.units[1], 2.0**62))),
         seed=seed,
     )
+
+
+_layouts: WeakKeyDictionary[Bins, BinLayout] = WeakKeyDictionary()
+
+
+def _layout(bins: Bins) -> BinLayout:
+    """The layout of bins, of which a fit has one for all its trees."""
+    if bins not in _layouts:
+        numeric = [feature for feature in bins.features if feature.kind != "category"]
+        _layouts[bins] = BinLayout(
+            num_bins=np.array([feature.num_bins for feature in bins.features], np.int32),
+            is_category=np.array([feature.kind == "category" for feature in bins.features]),
+            is_exact=np.array([np.array_equal(feature.low, feature.high) for feature in bins.features]),
+            highs=np.concatenate([np.zeros(0), *(feature.high for feature in numeric)]),
+            edges=np.concatenate([np.zeros(0), *(np.append(feature.thresholds, np.inf) for feature in numeric)]),
+            high_offsets=np.cumsum([0, *(len(feature.high) for feature in bins.features)]),
+            category_bins=np.concatenate([feature.category_bins for feature in bins.features]),
+            category_offsets=np.cumsum([0, *(len(feature.category_bins) for feature in bins.features)]),
+        )
+    return _layouts[bins]
 
 
 def _selection(name: str, chosen: np.ndarray, size: int) -> np.ndarray:
@@ -260,10 +277,9 @@ def _newton_arrays(target: Newton, num_rows: int) -> tuple[np.ndarray, np.ndarra
         if not 0 <= getattr(target, name) < math.inf:
             raise ValueError(f"{name} must be finite and not negative, got {getattr(target, name)}")
     gradient = _array("gradient", target.gradient, np.float64, num_rows)
-    _check_finite("gradient", gradient)
     if target.hessian is None:
         return gradient, None
-    return gradient, _check_weight("hessian", _array("hessian", target.hessian, np.float64, num_rows))
+    return gradient, _array("hessian", target.hessian, np.float64, num_rows)
 
 
 def _class_arrays(target: Classes, num_rows: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -276,44 +292,16 @@ def _class_arrays(target: Classes, num_rows: int) -> tuple[np.ndarray, np.ndarra
         raise ValueError(f"labels must be in [0, {target.num_classes}), got {labels.min()} to {labels.max()}")
     if target.weights is None:
         return labels, None
-    return labels, _check_weight("weights", _array("weights", target.weights, np.float64, num_rows))
+    return labels, _array("weights", target.weights, np.float64, num_rows)
 
 
-def _check_finite(name: str, values: np.ndarray) -> None:
-    # One sum sees every infinity and NaN; it may overflow by itself, hence the second look.
-    if not np.isfinite(values.sum()) and not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(f"{name} must be finite, got {values[row]} in row {row}")
-
-
-def _check_weight(name: str, values: np.ndarray) -> np.ndarray:
-    _check_finite(name, values)
-    if values.min() < 0:
-        row = int(np.argmin(values))
-        raise ValueError(f"{name} must not be negative, got {values[row]} in row {row}")
-    return values
-
-
-def _tree(codes: Codes, target: Newton | Classes, problem: Problem, raw: RawTree) -> Tree:
-    bins = codes.bins.features
-    threshold = np.full(len(raw.feature), np.nan)
-    missing_left = raw.missing_left
-    category_lists: list[np.ndarray] = [np.zeros(0, np.int32)] * len(raw.feature)
-    for index in np.unique(raw.feature[raw.feature >= 0]).tolist():
-        feature, nodes = bins[index], np.flatnonzero(raw.feature == index)
-        if feature.kind == "category":
-            for node in nodes.tolist():
-                goes_left = np.full(feature.num_bins + 1, missing_left[node])
-                goes_left[:-1] = False
-                begin = raw.bins_begin[node]
-                goes_left[raw.bins_left[begin : begin + raw.num_bins_left[node]]] = True
-                category_lists[node] = np.flatnonzero(goes_left[feature.category_bins]).astype(np.int32)
-        else:
-            threshold[nodes] = _thresholds(feature, bool(problem.is_exact[index]), raw, nodes)
-    sums = raw.sums * problem.statistics.units[1]
+def _tree(target: Newton | Classes, problem: Problem, raw: RawTree) -> Tree:
+    categories, offsets = _categories_left(problem.layout, raw)
+    units = problem.statistics.units
+    sums = raw.sums * units[1]
     if isinstance(target, Newton):
-        gradient, weight = raw.sums[:, 0] * problem.statistics.units[0], sums[:, 1]
-        value = _newton_step(target, gradient, weight)[:, None]
+        weight = sums[:, 1]
+        value = _newton_step(target, raw.sums[:, 0] * units[0], weight)[:, None]
     else:
         if problem.statistics.layout != "classes":  # weights of class 1 and of both
             sums = np.column_stack([sums[:, 1] - sums[:, 0], sums[:, 0]])
@@ -321,12 +309,12 @@ def _tree(codes: Codes, target: Newton | Classes, problem: Problem, raw: RawTree
         value = sums / weight[:, None]
     return Tree(
         feature=raw.feature,
-        threshold=threshold,
+        threshold=_thresholds(problem.layout, raw),
         left=raw.left,
         right=raw.right,
-        missing_left=missing_left,
-        categories=np.concatenate(category_lists),
-        category_offsets=np.cumsum([0, *map(len, category_lists)]),
+        missing_left=raw.missing_left,
+        categories=categories,
+        category_offsets=offsets,
         gain=raw.gain,
         weight=weight,
         count=raw.count,
@@ -334,18 +322,42 @@ def _tree(codes: Codes, target: Newton | Classes, problem: Problem, raw: RawTree
     )
 
 
-def _thresholds(feature: FeatureBins, exact: bool, raw: RawTree, nodes: np.ndarray) -> np.ndarray:
-    """The thresholds of nodes that split on a numeric feature."""
-    cut = raw.cut[nodes]
-    edges = np.append(feature.thresholds, np.inf)[cut]  # the last bin parts known values from missing ones
-    if not exact:
-        return edges
-    # Every bin is one value: the middle of the node's own neighbours, or what was drawn between them.
-    below, above, drawn = raw.below[nodes], raw.above[nodes], raw.drawn[nodes]
-    inside = (below >= 0) & (above >= 0)
-    left, right = feature.low[below], feature.low[above]
-    middle = midpoints(left, right)
-    return np.where(inside, np.where(np.isnan(drawn), middle, drawn), edges)
+def _categories_left(layout: BinLayout, raw: RawTree) -> tuple[np.ndarray, np.ndarray]:
+    """The category codes that go left, of all nodes one after the other, and where each node's begin."""
+    nodes = np.flatnonzero(raw.num_bins_left)  # at a split some bin goes left
+    sizes, features = raw.num_bins_left[nodes], raw.feature[nodes]
+    goes_left = np.zeros((len(nodes), int(layout.num_bins.max()) + 1), bool)
+    goes_left[np.repeat(np.arange(len(nodes)), sizes), raw.bins_left[_ranges(raw.bins_begin[nodes], sizes)]] = True
+    goes_left[np.arange(len(nodes)), layout.num_bins[features]] = raw.missing_left[nodes]
+    # Every category that may go left, by its bin; one without a training row has the bin of missing values.
+    first = layout.category_offsets[features]
+    num_categories = layout.category_offsets[features + 1] - first
+    owner = np.repeat(np.arange(len(nodes)), num_categories)
+    place = _ranges(first, num_categories)
+    chosen = goes_left[owner, layout.category_bins[place]]
+    owner, place = owner[chosen], place[chosen]
+    ends = np.searchsorted(nodes[owner], np.arange(len(raw.feature) + 1))
+    return (place - first[owner]).astype(np.int32), ends
+
+
+def _ranges(begin: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """begin[0], begin[0] + 1, ... (sizes[0] numbers), begin[1], ..."""
+    return np.arange(sizes.sum()) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)
+
+
+def _thresholds(layout: BinLayout, raw: RawTree) -> np.ndarray:
+    """The thresholds of numeric splits, NaN for other nodes."""
+    threshold = np.full(len(raw.feature), np.nan)
+    nodes = np.flatnonzero(raw.cut >= 0)
+    first = layout.high_offsets[raw.feature[nodes]]
+    threshold[nodes] = layout.edges[first + raw.cut[nodes]]
+    # Where every bin is one value: the middle of the node's own neighbours, or what was drawn between them. Without
+    # a neighbour, the split parts known values from missing ones, at infinity.
+    inside = layout.is_exact[raw.feature[nodes]] & (raw.below[nodes] >= 0) & (raw.above[nodes] >= 0)
+    nodes, first = nodes[inside], first[inside]
+    middle = midpoints(layout.highs[first + raw.below[nodes]], layout.highs[first + raw.above[nodes]])
+    threshold[nodes] = np.where(np.isnan(raw.drawn[nodes]), middle, raw.drawn[nodes])
+    return threshold
 
 
 def _newton_step(target: Newton, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:

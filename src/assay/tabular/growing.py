@@ -34,7 +34,7 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int32) for name in ("width", "num_features", "num_used", "layout", "criterion")),
         *(
             (name, ctypes.c_int32)
-            for name in ("num_classes", "counted", "max_depth", "max_leaves", "max_features")
+            for name in ("num_classes", "counted", "has_hidden_rows", "max_depth", "max_leaves", "max_features")
         ),
         *((name, ctypes.c_int32) for name in ("random_thresholds", "max_categories_onehot", "threads")),
     ]
@@ -67,15 +67,15 @@ def grow(problem: Problem, threads: int) -> RawTree:
     kernel = _compiled()
     if kernel is None:
         return reference.grow(problem)
-    statistics, limits = problem.statistics, problem.limits
+    statistics, limits, layout = problem.statistics, problem.limits, problem.layout
     arrays = {
         "columns": problem.columns,
         "records": problem.records,
-        "num_bins": problem.num_bins,
-        "is_category": problem.is_category,
-        "is_exact": problem.is_exact,
-        "highs": problem.highs,
-        "high_offsets": problem.high_offsets,
+        "num_bins": layout.num_bins,
+        "is_category": layout.is_category,
+        "is_exact": layout.is_exact,
+        "highs": layout.highs,
+        "high_offsets": layout.high_offsets,
         "features": problem.features,
         "rows": statistics.rows,
         "first": statistics.first,
@@ -99,12 +99,13 @@ def grow(problem: Problem, threads: int) -> RawTree:
         min_weight=problem.min_weight,
         seed=problem.seed & MASK,
         width=problem.columns.itemsize,
-        num_features=len(problem.num_bins),
+        num_features=len(layout.num_bins),
         num_used=len(problem.features),
         layout=LAYOUTS[statistics.layout],
         criterion=CRITERIA[statistics.criterion],
         num_classes=statistics.num_classes,
         counted=statistics.counted,
+        has_hidden_rows=statistics.has_hidden_rows,
         **{
             name: -1 if getattr(limits, name) is None else min(getattr(limits, name), 2**31 - 1)
             for name in ("max_depth", "max_leaves", "max_features")

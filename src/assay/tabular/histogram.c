@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+/* Features whose codes are bytes lie equally far apart, and not at a power of two, where equal bins of all features
+   would compete for the same lines of the cache. */
+enum { BYTE_STRIDE = 264, CELL_PADDING = 8 };
+
 INLINE void add_target(const Problem *p, int64_t *cell, const void *first, const void *second, int64_t i,
                        int32_t layout)
 {
@@ -35,36 +39,69 @@ INLINE void add_target(const Problem *p, int64_t *cell, const void *first, const
 
 /* -- all features --------------------------------------------------------------------------------------------- */
 
+void histogram_offsets(const Problem *p, int64_t *offsets)
+{
+    int32_t words = words_per_cell(p);
+    offsets[0] = 0;
+    for (int32_t j = 0; j < p->num_used; j++) {
+        int64_t cells = p->width == 1 ? BYTE_STRIDE : p->num_bins[p->features[j]] + 1 + CELL_PADDING;
+        offsets[j + 1] = offsets[j] + cells * words;
+    }
+}
+
+INLINE void prefetch_row(const Problem *p, int64_t row, int32_t width, int32_t layout)
+{
+    __builtin_prefetch((const char *)p->records + row * p->stride * width);
+    __builtin_prefetch((const char *)p->first + row * (layout == WIDE ? 8 : 4));
+    if (layout != PACKED)
+        __builtin_prefetch((const int64_t *)p->second + row);
+}
+
+/* The loop in which a fit spends most of its time: one byte per feature and one addition per cell. */
+INLINE void add_bytes(const Problem *p, const int32_t *rows, int64_t count, int64_t *histogram, bool all)
+{
+    const uint8_t *records = p->records;
+    const int32_t *targets = p->first, *features = p->features;
+    int32_t used = p->num_used;
+    for (int64_t i = 0; i < count; i++) {
+        if (i + AHEAD < count)
+            prefetch_row(p, rows[i + AHEAD], 1, PACKED);
+        const uint8_t *record = records + rows[i] * p->stride;
+        int64_t target = widen(targets[rows[i]]), *cells = histogram;
+        int32_t j = 0;
+        for (; j + 4 <= used; j += 4, cells += 4 * BYTE_STRIDE) {
+            cells[record[all ? j : features[j]]] += target;
+            cells[BYTE_STRIDE + record[all ? j + 1 : features[j + 1]]] += target;
+            cells[2 * BYTE_STRIDE + record[all ? j + 2 : features[j + 2]]] += target;
+            cells[3 * BYTE_STRIDE + record[all ? j + 3 : features[j + 3]]] += target;
+        }
+        for (; j < used; j++, cells += BYTE_STRIDE)
+            cells[record[all ? j : features[j]]] += target;
+    }
+}
+
 INLINE void add_rows_of(const Problem *p, const int64_t *offsets, const int32_t *rows, int64_t count,
                         int64_t *histogram, int32_t width, int32_t layout)
 {
-    int32_t words = words_per_cell(p), used = p->num_used;
-    const int32_t *features = p->features;
+    int32_t words = words_per_cell(p);
     for (int64_t i = 0; i < count; i++) {
-        if (i + AHEAD < count) {
-            int64_t next = rows[i + AHEAD];
-            __builtin_prefetch((const char *)p->records + next * p->stride * width);
-            __builtin_prefetch((const char *)p->first + next * (layout == WIDE ? 8 : 4));
-            if (layout != PACKED)
-                __builtin_prefetch((const int64_t *)p->second + next);
-        }
-        int64_t row = rows[i];
-        const char *record = (const char *)p->records + row * p->stride * width;
-        if (layout == PACKED) {
-            int64_t target = widen(((const int32_t *)p->first)[row]);
-            for (int32_t j = 0; j < used; j++)
-                histogram[offsets[j] + code_at(record, features[j], width)] += target;
-        } else {
-            for (int32_t j = 0; j < used; j++)
-                add_target(p, histogram + offsets[j] + (int64_t)code_at(record, features[j], width) * words,
-                           p->first, p->second, row, layout);
-        }
+        if (i + AHEAD < count)
+            prefetch_row(p, rows[i + AHEAD], width, layout);
+        const char *record = (const char *)p->records + rows[i] * p->stride * width;
+        for (int32_t j = 0; j < p->num_used; j++)
+            add_target(p, histogram + offsets[j] + (int64_t)code_at(record, p->features[j], width) * words, p->first,
+                       p->second, rows[i], layout);
     }
 }
 
 void add_rows(const Problem *p, const int64_t *offsets, const int32_t *rows, int64_t count, int64_t *histogram)
 {
-    SPECIALISED(add_rows_of, p, offsets, rows, count, histogram);
+    if (p->width == 1 && p->layout == PACKED && p->num_used == p->num_features)
+        add_bytes(p, rows, count, histogram, true);
+    else if (p->width == 1 && p->layout == PACKED)
+        add_bytes(p, rows, count, histogram, false);
+    else
+        SPECIALISED(add_rows_of, p, offsets, rows, count, histogram);
 }
 
 /* -- one feature ---------------------------------------------------------------------------------------------- */

@@ -35,7 +35,10 @@ void sum_targets(const Problem *p, const int32_t *rows, int64_t count, int64_t *
 /* Copies the targets of rows to `first` and `second`. */
 void gather_targets(const Problem *p, const int32_t *rows, int64_t count, void *first, void *second);
 
-/* Adds the targets of rows to a histogram, in which the cells of the j-th used feature begin at offsets[j]. */
+/* Where the cells of the j-th used feature begin in a histogram, and where the last ones end. */
+void histogram_offsets(const Problem *p, int64_t *offsets);
+
+/* Adds the targets of rows to a histogram. */
 void add_rows(const Problem *p, const int64_t *offsets, const int32_t *rows, int64_t count, int64_t *histogram);
 
 #pragma GCC visibility pop

@@ -11,7 +11,6 @@
 enum {
     CHUNK_ROWS = 8192,        /* of a parallel loop */
     PARALLEL_CELLS = 1 << 16, /* fewer are searched by one thread */
-    CELL_PADDING = 8, /* between features, lest equal bins of all of them compete for the same lines of the cache */
 };
 
 /* A node as it is given back; its rows stand in `order` from `begin` on. */
@@ -61,6 +60,7 @@ typedef struct {
     Search *searches;     /* of each worker */
     Child children[2];
     bool by_histogram;
+    int64_t num_cells; /* of all used features */
     int64_t *offsets; /* where in a histogram each used feature begins, and where the last one ends */
     int64_t *spare_histogram, **partial;
     bool *has_partial; /* whether a worker has sums that are not in the histogram yet */
@@ -116,9 +116,9 @@ static void allocate(Grower *g)
             allocate_split(p, arena, &child->best[w]);
     }
     g->offsets = arena_take(arena, (used + 1) * sizeof *g->offsets);
-    g->offsets[0] = 0;
+    histogram_offsets(p, g->offsets);
     for (size_t j = 0; j < used; j++)
-        g->offsets[j + 1] = g->offsets[j] + (p->num_bins[p->features[j]] + 1 + CELL_PADDING) * g->words;
+        g->num_cells += p->num_bins[p->features[j]] + 1;
     g->partial = arena_zeros(arena, (size_t)g->workers * sizeof *g->partial);
     g->has_partial = arena_zeros(arena, (size_t)g->workers * sizeof *g->has_partial);
 }
@@ -249,7 +249,8 @@ static void search_place(void *task, int32_t place, int32_t worker)
     const SearchTask *t = task;
     const Grower *g = t->g;
     const Problem *p = g->p;
-    int64_t begin = g->offsets[place], end = g->offsets[place + 1];
+    int32_t feature = p->features[place];
+    int64_t begin = g->offsets[place], end = begin + (int64_t)(p->num_bins[feature] + 1) * g->words;
     for (int32_t w = 1; w < g->workers; w++)
         if (g->has_partial[w])
             for (int64_t i = begin; i < end; i++)
@@ -262,7 +263,6 @@ static void search_place(void *task, int32_t place, int32_t worker)
         Child *child = t->children[c];
         if (!child->is_place[place])
             continue;
-        int32_t feature = p->features[place];
         int32_t cells = cells_of_histogram(p, &search->cells, feature, child->histogram + begin);
         search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
                        g->tree->nodes[child->node].key);
@@ -325,8 +325,7 @@ static void search_by_rows(Grower *g, Child *child)
 
 static bool deserves_histogram(const Grower *g, int32_t node)
 {
-    int64_t cells = g->offsets[g->p->num_used] / g->words;
-    return g->by_histogram && g->tree->nodes[node].count * g->p->num_used >= cells;
+    return g->by_histogram && g->tree->nodes[node].count * g->p->num_used >= g->num_cells;
 }
 
 typedef struct {
@@ -501,7 +500,9 @@ static void split_node(Grower *g, const Open *open, int32_t nodes[2])
     const Split *split = &open->split;
     Node parent = g->tree->nodes[open->node];
     int32_t *rows = g->order + parent.begin;
-    if (split->cut >= 0 && p->is_exact[split->feature])
+    parent.below = split->below;
+    parent.above = split->above;
+    if (p->has_hidden_rows && split->cut >= 0 && p->is_exact[split->feature])
         neighbours(p, split, rows, parent.count, &parent.below, &parent.above);
     int64_t left = partition_rows(p, &g->partition, split, rows, parent.count, g->workers);
     parent.feature = split->feature;

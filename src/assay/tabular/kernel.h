@@ -5,13 +5,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h> /* defines __GLIBC__ */
 
 #define EXPORT __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
 
 /* One function, compiled for the vectors of several processors and chosen when the library is loaded. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_WIDE_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
+#define FOR_WIDE_VECTORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define FOR_WIDE_VECTORS
 #endif
@@ -37,6 +38,7 @@ typedef struct {
     int32_t width; /* bytes per code */
     int32_t num_features, num_used;
     int32_t layout, criterion, num_classes, counted;
+    int32_t has_hidden_rows; /* whose cells may be zero */
     int32_t max_depth, max_leaves, max_features; /* -1: no limit */
     int32_t random_thresholds, max_categories_onehot, threads;
 } Problem;

@@ -26,17 +26,38 @@ ROUNDING = 1e-15  # a gain of less than this share of what it is the difference 
 
 
 @dataclass(frozen=True, eq=False)
+class BinLayout:
+    """What the codes of every feature mean.
+
+    Args:
+        num_bins: int32[features], without the bin of missing values.
+        is_category: bool[features].
+        is_exact: bool[features], whether every bin is one value: then thresholds are the middle of neighbours.
+        highs: float64, the largest value of every bin, of all features one after the other.
+        edges: float64, the threshold above every bin, infinity above the last one of a feature; like ``highs``.
+        high_offsets: int64[features + 1]; empty ranges for categories.
+        category_bins: int32, the bin of every category, of all features one after the other.
+        category_offsets: int64[features + 1]; empty ranges for numbers.
+    """
+
+    num_bins: np.ndarray
+    is_category: np.ndarray
+    is_exact: np.ndarray
+    highs: np.ndarray
+    edges: np.ndarray
+    high_offsets: np.ndarray
+    category_bins: np.ndarray
+    category_offsets: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """All that a grower needs to know, checked.
 
     Args:
         columns: codes, [features, rows], unsigned; the code of a missing value is ``num_bins``.
         records: the same codes, [rows, stride].
-        num_bins: int32[features], without the bin of missing values.
-        is_category: bool[features].
-        is_exact: bool[features], whether every bin is one value, so that thresholds are the middle of neighbours.
-        highs: float64, the largest value of every bin, of all features one after the other.
-        high_offsets: int64[features + 1]; empty ranges for categories.
+        layout: of the bins.
         features: int32, ascending, the features that may be split.
         statistics: the target.
         penalties: l1, l2 and max_delta_step.
@@ -47,11 +68,7 @@ class Problem:
 
     columns: np.ndarray
     records: np.ndarray
-    num_bins: np.ndarray
-    is_category: np.ndarray
-    is_exact: np.ndarray
-    highs: np.ndarray
-    high_offsets: np.ndarray
+    layout: BinLayout
     features: np.ndarray
     statistics: Statistics
     penalties: tuple[float, float, float]
@@ -332,7 +349,7 @@ class _Grower:
     def _histogram(self, rows: np.ndarray, feature: int) -> tuple[np.ndarray, np.ndarray]:
         """The codes whose cells are not zero, ascending, and their cells."""
         codes = self.problem.columns[feature, rows]
-        num_codes = int(self.problem.num_bins[feature]) + 1
+        num_codes = int(self.problem.layout.num_bins[feature]) + 1
         if num_codes <= len(rows):
             present, slots = np.arange(num_codes), codes
         else:
@@ -346,8 +363,8 @@ class _Grower:
     def _best_of_feature(
         self, node: Node, feature: int, codes: np.ndarray, cells: np.ndarray
     ) -> Split | None:
-        bins = int(self.problem.num_bins[feature])
-        category = bool(self.problem.is_category[feature])
+        bins = int(self.problem.layout.num_bins[feature])
+        category = bool(self.problem.layout.is_category[feature])
         missing = cells[-1] if len(codes) and codes[-1] == bins else None
         if missing is not None:
             codes, cells = codes[:-1], cells[:-1]
@@ -405,12 +422,12 @@ class _Grower:
         number = draw(node.key, THRESHOLD, feature)
         if len(codes) == 1:
             return np.array([True]), math.nan
-        if self.problem.is_category[feature]:
+        if self.problem.layout.is_category[feature]:
             first = np.array([mix((number + code) & MASK) >> 63 == 1 for code in codes.tolist()])
             if first.all() or not first.any():
                 first[0] = not first[0]
             return first, math.nan
-        highs = self.problem.highs[slice(*self.problem.high_offsets[feature : feature + 2])]
+        highs = self.problem.layout.highs[slice(*self.problem.layout.high_offsets[feature : feature + 2])]
         low, high = float(highs[codes[0]]), float(highs[codes[-1]])
         threshold = low + (number >> 11) * 2.0**-53 * (high - low)
         if not threshold < high:
@@ -432,8 +449,8 @@ class _Grower:
         assert split is not None
         codes = self.problem.columns[split.feature, node.rows]
         goes_left = split.codes_left[codes]
-        if split.cut >= 0 and self.problem.is_exact[split.feature]:
-            known = codes[codes < self.problem.num_bins[split.feature]]
+        if split.cut >= 0 and self.problem.layout.is_exact[split.feature]:
+            known = codes[codes < self.problem.layout.num_bins[split.feature]]
             below, above = known[known <= split.cut], known[known > split.cut]
             node.below = int(below.max()) if len(below) else -1
             node.above = int(above.min()) if len(above) else -1

@@ -404,6 +404,8 @@ void search_feature(const Problem *p, Search *s, Split *best, int32_t feature, i
         list_bins_left(p, s, best, codes, count, start, end);
     } else {
         best->cut = end == count ? bins - 1 : codes[end - 1];
+        best->below = codes[end - 1];
+        best->above = end < count ? codes[end] : -1;
         best->num_bins_left = 0;
     }
 }

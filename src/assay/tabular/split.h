@@ -10,6 +10,7 @@
 typedef struct {
     double score, gain, drawn;
     int32_t feature, cut; /* cut -1: a category */
+    int32_t below, above; /* the codes on both sides of the cut, -1 for none */
     bool missing_left;
     int32_t num_bins_left;
     int32_t *bins_left; /* of a category, ascending */
