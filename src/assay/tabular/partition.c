@@ -3,6 +3,10 @@
 #include "pool.h"
 
 #include <string.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define HAS_VECTOR_PART 1
+#endif
 
 enum { CHUNK_ROWS = 8192 };
 
@@ -63,10 +67,53 @@ INLINE int64_t part(const Task *t, const int32_t *rows, int64_t count, int32_t *
     return num_left;
 }
 
+#ifdef HAS_VECTOR_PART
+/* The same for sixteen rows at once whose codes are bytes; `done` is how many rows were parted. */
+__attribute__((target("avx512f"))) static int64_t part_vectors(const Task *t, const int32_t *rows, int64_t count,
+                                                               int32_t *left, int32_t *right, int64_t *done)
+{
+    const Split *split = t->split;
+    uintptr_t column = (uintptr_t)t->p->columns + (uintptr_t)split->feature * (uintptr_t)t->p->num_rows;
+    const int *aligned = (const int *)(column & ~(uintptr_t)3); /* whole words, lest one reaches past the end */
+    __m512i shift = _mm512_set1_epi32((int)(column & 3)), three = _mm512_set1_epi32(3), byte = _mm512_set1_epi32(255);
+    uint32_t bits[16] = {0}; /* of the codes that go left */
+    for (int32_t code = 0; code <= t->p->num_bins[split->feature]; code++)
+        bits[code / 32] |= (uint32_t)t->space->goes_left[code] << code % 32;
+    __m512i table = _mm512_loadu_si512(bits), one = _mm512_set1_epi32(1), low = _mm512_set1_epi32(31);
+    int64_t i = 0, num_left = 0, num_right = 0;
+    for (; i + 16 <= count; i += 16) {
+        __m512i row = _mm512_loadu_si512(rows + i);
+        __m512i place = _mm512_add_epi32(row, shift);
+        __m512i word = _mm512_i32gather_epi32(_mm512_srli_epi32(place, 2), aligned, 4);
+        __m512i in_word = _mm512_slli_epi32(_mm512_and_si512(place, three), 3);
+        __m512i code = _mm512_and_si512(_mm512_srlv_epi32(word, in_word), byte);
+        __m512i entry = _mm512_permutexvar_epi32(_mm512_srli_epi32(code, 5), table);
+        __mmask16 is_left = _mm512_test_epi32_mask(_mm512_srlv_epi32(entry, _mm512_and_si512(code, low)), one);
+        int num = __builtin_popcount(is_left);
+        _mm512_storeu_si512(left + num_left, _mm512_maskz_compress_epi32(is_left, row));
+        _mm512_storeu_si512(right + num_right, _mm512_maskz_compress_epi32((__mmask16)~is_left, row));
+        num_left += num;
+        num_right += 16 - num;
+    }
+    *done = i;
+    return num_left;
+}
+#endif
+
+static int64_t part_bytes(const Task *t, const int32_t *rows, int64_t count, int32_t *left, int32_t *right)
+{
+    int64_t done = 0, num_left = 0;
+#ifdef HAS_VECTOR_PART
+    if (__builtin_cpu_supports("avx512f"))
+        num_left = part_vectors(t, rows, count, left, right, &done);
+#endif
+    return num_left + part(t, rows + done, count - done, left + num_left, right + done - num_left, 1, true);
+}
+
 static int64_t part_by_type(const Task *t, const int32_t *rows, int64_t count, int32_t *left, int32_t *right)
 {
     if (t->p->width == 1)
-        return part(t, rows, count, left, right, 1, true);
+        return part_bytes(t, rows, count, left, right);
     if (t->p->width == 2)
         return t->by_table ? part(t, rows, count, left, right, 2, true) : part(t, rows, count, left, right, 2, false);
     return t->by_table ? part(t, rows, count, left, right, 4, true) : part(t, rows, count, left, right, 4, false);
