@@ -19,12 +19,18 @@ def problem(classes: int, n: int, seed: int = 0):
     return rng.integers(0, max(2, classes), n).astype(float), margins, rng.random(n) * 3
 
 
+def slopes_of(function, y, margins, weight):
+    gradient, hessian = np.empty(margins.shape), np.empty(margins.shape)
+    function(y, margins, weight, gradient, hessian)
+    return np.stack([gradient, hessian])
+
+
 def in_both_ways(monkeypatch, function, *arguments):
     compiled = function(*arguments)
     monkeypatch.setattr(slopes, "_compiled", lambda: None)
     in_numpy = function(*arguments)
     monkeypatch.undo()
-    return [np.atleast_1d(part) for part in compiled], [np.atleast_1d(part) for part in in_numpy]
+    return compiled, in_numpy
 
 
 @needs_kernel
@@ -34,15 +40,13 @@ def test_compiled_and_numpy_agree_to_the_last_bit(monkeypatch, n, weighted):
     for classes in (1, 2, 3, 7):
         y, margins, weight = problem(classes, n, seed=n)
         weight = weight if weighted else None
-        calls = [(slopes.softmax_slopes, (y, margins, weight)), (slopes.sigmoid, (margins,))]
+        calls = [(slopes_of, slopes.softmax_slopes, y, margins, weight), (slopes.sigmoid, margins)]
         if classes == 1:
-            calls += [
-                (slopes.logistic_slopes, (y, margins[0], weight)),
-                (slopes.logistic_losses, (y, margins[0])),
-            ]
-        for function, arguments in calls:
-            for ours, theirs in zip(*in_both_ways(monkeypatch, function, *arguments), strict=True):
-                np.testing.assert_array_equal(ours.view(np.int64), theirs.view(np.int64))
+            calls.append((slopes_of, slopes.logistic_slopes, y, margins[0], weight))
+            calls.append((slopes.logistic_losses, y, margins[0]))
+        for call in calls:
+            ours, theirs = in_both_ways(monkeypatch, *call)
+            np.testing.assert_array_equal(ours.view(np.int64), theirs.view(np.int64))
 
 
 @needs_kernel
@@ -57,6 +61,16 @@ def test_a_step_is_the_same_in_both_ways(monkeypatch):
         moved.append(margins)
     np.testing.assert_array_equal(*moved)
     np.testing.assert_array_equal(moved[0], [m + value[i] for m, i in zip(start, leaf, strict=True)])
+
+
+@needs_kernel
+def test_sums_of_leaves_are_the_same_in_both_ways(monkeypatch):
+    rng = np.random.default_rng(0)
+    leaf, values = rng.integers(0, 9, 1000).astype(np.int32), rng.normal(size=1000)
+    for some in (values, None):
+        compiled, in_numpy = in_both_ways(monkeypatch, slopes.leaf_sums, leaf, some, 11)
+        np.testing.assert_array_equal(compiled, in_numpy)
+        assert compiled[9:].tolist() == [0, 0]
 
 
 @settings(max_examples=200, deadline=None)
@@ -79,7 +93,7 @@ def test_slopes_and_losses_follow_their_formulas():
     y, margins, weight = problem(1, 500)
     m = np.clip(margins[0], -700, 700)
     p = 1 / (1 + np.exp(-m))
-    gradient, hessian = slopes.logistic_slopes(y, m, weight)
+    gradient, hessian = slopes_of(slopes.logistic_slopes, y, m, weight)
     np.testing.assert_allclose(gradient, weight * (p - y), rtol=1e-12, atol=1e-300)
     np.testing.assert_allclose(hessian, weight * p * (1 - p), rtol=1e-10, atol=1e-16)
     np.testing.assert_allclose(
@@ -89,7 +103,7 @@ def test_slopes_and_losses_follow_their_formulas():
     margins = np.clip(margins, -700, 700)
     p = np.exp(margins - margins.max(axis=0))
     p /= p.sum(axis=0)
-    gradient, hessian = slopes.softmax_slopes(y, margins, weight)
+    gradient, hessian = slopes_of(slopes.softmax_slopes, y, margins, weight)
     np.testing.assert_allclose(gradient, weight * (p - (y == np.arange(4)[:, None])), atol=1e-14)
     np.testing.assert_allclose(hessian, weight * p * (1 - p), atol=1e-14)
     np.testing.assert_allclose(slopes.softmax(margins), p, atol=1e-15)

@@ -108,13 +108,17 @@ def leaf_steps(
     loss: Loss, rows: Rows, output: int, gradient: Array, hessian: Array | None, grown: Grown
 ) -> Array:
     """Return one output's line search in every node, ``[nodes]``, over the rows the tree was grown on."""
-    pick = grown.leaf >= 0
-    seen = slice(None) if pick.all() else pick
-    leaves = Leaves(
-        grown.leaf[seen], grown.tree.num_nodes, None if rows.weight is None else rows.weight[seen]
+    seen: Any = slice(None)
+    if grown.leaf.min() < 0:
+        seen = grown.leaf >= 0
+
+    def of(values: Array | None) -> Array | None:
+        return None if values is None else values[seen]
+
+    leaves = Leaves(grown.leaf[seen], grown.tree.num_nodes, of(rows.weight))
+    return loss.line_search(
+        leaves, rows.target[seen], rows.margins[output, seen], gradient[seen], of(hessian)
     )
-    residual = rows.target[seen] - rows.margins[output, seen]
-    return loss.line_search(leaves, residual, gradient[seen], None if hessian is None else hessian[seen])
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -203,9 +207,10 @@ class Boosting(Estimator):
         grow_round = self._grower(rows, rng)
         trees: list[Tree] = []
         scores: list[float] = []
+        buffer = np.empty((2, *rows.margins.shape))
         for turn in range(self.n_estimators):
             loss = loss.settled(rows.target, rows.margins, rows.weight)
-            gradient, hessian = loss.derivatives(rows.target, rows.margins, rows.weight)
+            gradient, hessian = loss.derivatives(rows.target, rows.margins, rows.weight, buffer)
             if not gradient.any():
                 break  # nothing is left to learn
             for output, grown in enumerate(grow_round(loss, gradient, hessian)):

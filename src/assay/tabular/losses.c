@@ -111,6 +111,13 @@ FOR_WIDE_VECTORS EXPORT void assay_softmax_slopes(int64_t n, int64_t classes, co
     }
 }
 
+/* Adds every row's value, or 1 where values is NULL, to the sum of its leaf. */
+EXPORT void assay_leaf_sums(int64_t n, const int32_t *leaf, const double *values, double *sums)
+{
+    for (int64_t i = 0; i < n; i++)
+        sums[leaf[i]] += values ? values[i] : 1.0;
+}
+
 /* Moves every row's margin by the value of its leaf. */
 EXPORT void assay_step(int64_t n, const int32_t *leaf, const double *value, double *margins)
 {

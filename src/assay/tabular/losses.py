@@ -22,7 +22,7 @@ from typing import Self
 
 import numpy as np
 
-from assay.tabular.slopes import logistic_losses, logistic_slopes, sigmoid, softmax, softmax_slopes
+from assay.tabular.slopes import leaf_sums, logistic_losses, logistic_slopes, sigmoid, softmax, softmax_slopes
 
 Array = np.ndarray
 TINY = 1e-150  # a curvature below this is no curvature: the leaf keeps the value zero
@@ -31,7 +31,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True, eq=False)
 class Leaves:
-    """Where every row fell: its node number, below ``size``, and its weight (None: ones)."""
+    """Where every row fell: its node number, int32 below ``size``, and its weight (None: ones)."""
 
     node: Array
     size: int
@@ -39,7 +39,7 @@ class Leaves:
 
     def sum(self, values: Array | None) -> Array:
         """Return the plain sum of ``values`` in each node (None: the number of rows), float64 ``[size]``."""
-        return np.bincount(self.node, weights=values, minlength=self.size).astype(np.float64)
+        return leaf_sums(self.node, values, self.size)
 
     def mean(self, values: Array) -> Array:
         """Return the weighted mean of ``values`` in each node, zero where no row fell."""
@@ -107,21 +107,31 @@ class Loss(ABC):
         return float(np.average(self.pointwise(y, margins), weights=weight))
 
     def derivatives(
-        self, y: Array, margins: Array, weight: Array | None = None
+        self, y: Array, margins: Array, weight: Array | None = None, out: Array | None = None
     ) -> tuple[Array, Array | None]:
-        """Return gradient and hessian diagonal ``[outputs, n]`` times the weights; None is all ones."""
+        """Return gradient and hessian diagonal ``[outputs, n]`` times the weights; None is all ones.
+
+        Args:
+            y: targets.
+            margins: margins.
+            weight: of the rows; None for ones.
+            out: ``[2, outputs, n]``, which may be used for the result: fresh memory costs more than the sums.
+        """
         gradient, hessian = self.slopes(y, margins)
         if weight is None:
             return gradient, hessian
         gradient *= weight
         return gradient, weight[None] if hessian is None else hessian * weight
 
-    def line_search(self, leaves: Leaves, residual: Array, gradient: Array, hessian: Array | None) -> Array:
+    def line_search(
+        self, leaves: Leaves, y: Array, margins: Array, gradient: Array, hessian: Array | None
+    ) -> Array:
         """Return the step of one output that lowers the loss in each leaf: by default one Newton step.
 
         Args:
             leaves: the rows' leaves and weights.
-            residual: ``y - margin``.
+            y: the rows' targets.
+            margins: the rows' margins of this output, ``[n]``.
             gradient: as :meth:`derivatives` gave it, with the weights in it.
             hessian: likewise.
         """
@@ -174,9 +184,11 @@ class Quantile(Loss):
         """Return -alpha or 1 - alpha, and ones."""
         return np.where(y >= margins, -self.alpha, 1 - self.alpha), None
 
-    def line_search(self, leaves: Leaves, residual: Array, gradient: Array, hessian: Array | None) -> Array:
+    def line_search(
+        self, leaves: Leaves, y: Array, margins: Array, gradient: Array, hessian: Array | None
+    ) -> Array:
         """Return the quantile of the residuals in each leaf."""
-        return leaves.quantile(residual, self.alpha)
+        return leaves.quantile(y - margins, self.alpha)
 
 
 @dataclass(frozen=True)
@@ -195,9 +207,11 @@ class AbsoluteError(Loss):
         """Return the sign of m - y, -1 where they are equal, and ones."""
         return np.where(margins > y, 1.0, -1.0), None
 
-    def line_search(self, leaves: Leaves, residual: Array, gradient: Array, hessian: Array | None) -> Array:
+    def line_search(
+        self, leaves: Leaves, y: Array, margins: Array, gradient: Array, hessian: Array | None
+    ) -> Array:
         """Return the median of the residuals in each leaf, Alg. 3."""
-        return leaves.quantile(residual, 0.5)
+        return leaves.quantile(y - margins, 0.5)
 
 
 @dataclass(frozen=True)
@@ -229,8 +243,11 @@ class Huber(Loss):
         """Return m - y cut at delta, and ones."""
         return np.clip(margins - y, -self.delta, self.delta), None
 
-    def line_search(self, leaves: Leaves, residual: Array, gradient: Array, hessian: Array | None) -> Array:
+    def line_search(
+        self, leaves: Leaves, y: Array, margins: Array, gradient: Array, hessian: Array | None
+    ) -> Array:
         """Return the median of the residuals and the mean of what is left of them, cut at delta, Alg. 4."""
+        residual = y - margins
         median = leaves.quantile(residual, 0.5)
         return median + leaves.mean(np.clip(residual - median[leaves.node], -self.delta, self.delta))
 
@@ -275,11 +292,13 @@ class Logistic(Loss):
         return self.derivatives(y, margins)
 
     def derivatives(
-        self, y: Array, margins: Array, weight: Array | None = None
+        self, y: Array, margins: Array, weight: Array | None = None, out: Array | None = None
     ) -> tuple[Array, Array | None]:
         """Return p - y and p (1 - p), times the weights."""
-        gradient, hessian = logistic_slopes(y, margins[0], weight)
-        return gradient[None], hessian[None]
+        out = np.empty((2, *margins.shape)) if out is None else out
+        gradient, hessian = out[0], out[1]
+        logistic_slopes(y, margins[0], weight, gradient[0], hessian[0])
+        return gradient, hessian
 
     def response(self, margins: Array) -> Array:
         """Return the probabilities of both classes, ``[n, 2]``."""
@@ -314,12 +333,17 @@ class Multinomial(Loss):
         return self.derivatives(y, margins)
 
     def derivatives(
-        self, y: Array, margins: Array, weight: Array | None = None
+        self, y: Array, margins: Array, weight: Array | None = None, out: Array | None = None
     ) -> tuple[Array, Array | None]:
         """Return p - [y = k] and p (1 - p) for every class k, times the weights."""
-        return softmax_slopes(y, margins, weight)
+        out = np.empty((2, *margins.shape)) if out is None else out
+        gradient, hessian = out[0], out[1]
+        softmax_slopes(y, margins, weight, gradient, hessian)
+        return gradient, hessian
 
-    def line_search(self, leaves: Leaves, residual: Array, gradient: Array, hessian: Array | None) -> Array:
+    def line_search(
+        self, leaves: Leaves, y: Array, margins: Array, gradient: Array, hessian: Array | None
+    ) -> Array:
         """Return (K - 1) / K times one Newton step, Alg. 6."""
         return (1 - 1 / self.num_outputs) * newton_step(leaves, gradient, hessian)
 

@@ -50,15 +50,15 @@ def softmax(margins: Array) -> Array:
     return e / _sum(e)
 
 
-def logistic_slopes(y: Array, margins: Array, weight: Array | None) -> tuple[Array, Array]:
-    """Return gradient p - y and hessian p (1 - p) of two classes' log-loss, ``[n]``, times the weights."""
+def logistic_slopes(y: Array, margins: Array, weight: Array | None, gradient: Array, hessian: Array) -> None:
+    """Set gradient p - y and hessian p (1 - p) of two classes' log-loss, ``[n]``, times the weights."""
     kernel = _compiled()
     if kernel is None:
         p = sigmoid(margins)
-        return _weighted(p - y, p * (1.0 - p), weight)
-    gradient, hessian = np.empty(margins.shape), np.empty(margins.shape)
-    kernel.assay_logistic_slopes(len(y), _at(y), _at(margins), _at(weight), _at(gradient), _at(hessian))
-    return gradient, hessian
+        _set(gradient, p - y, weight)
+        _set(hessian, p * (1.0 - p), weight)
+    else:
+        kernel.assay_logistic_slopes(len(y), *map(_at, (y, margins, weight, gradient, hessian)))
 
 
 def logistic_losses(y: Array, margins: Array) -> Array:
@@ -76,17 +76,26 @@ def logistic_losses(y: Array, margins: Array) -> Array:
     return losses
 
 
-def softmax_slopes(y: Array, margins: Array, weight: Array | None) -> tuple[Array, Array]:
-    """Return p - [y = k] and p (1 - p) of K classes' log-loss, ``[classes, n]``, times the weights."""
+def softmax_slopes(y: Array, margins: Array, weight: Array | None, gradient: Array, hessian: Array) -> None:
+    """Set p - [y = k] and p (1 - p) of K classes' log-loss, ``[classes, n]``, times the weights."""
     kernel = _compiled()
     if kernel is None:
         p = softmax(margins)
-        hit = y == np.arange(len(p))[:, None]
-        return _weighted(p - hit, p * (1.0 - p), weight)
-    gradient, hessian = np.empty(margins.shape), np.empty(margins.shape)
-    classes, n = margins.shape
-    kernel.assay_softmax_slopes(n, classes, _at(y), _at(margins), _at(weight), _at(gradient), _at(hessian))
-    return gradient, hessian
+        _set(gradient, p - (y == np.arange(len(p))[:, None]), weight)
+        _set(hessian, p * (1.0 - p), weight)
+    else:
+        classes, n = margins.shape
+        kernel.assay_softmax_slopes(n, classes, *map(_at, (y, margins, weight, gradient, hessian)))
+
+
+def leaf_sums(leaf: Array, values: Array | None, size: int) -> Array:
+    """Return the sum of the rows' values (None: ones) in each of ``size`` leaves, row after row."""
+    kernel = _compiled()
+    if kernel is None:
+        return np.bincount(leaf, values, size).astype(np.float64)
+    sums = np.zeros(size)
+    kernel.assay_leaf_sums(len(leaf), *map(_at, (leaf, values, sums)))
+    return sums
 
 
 def step(margins: Array, leaf: Array, value: Array) -> None:
@@ -106,8 +115,8 @@ def _sum(values: Array) -> Array:
     return total
 
 
-def _weighted(gradient: Array, hessian: Array, weight: Array | None) -> tuple[Array, Array]:
-    return (gradient, hessian) if weight is None else (gradient * weight, hessian * weight)
+def _set(out: Array, values: Array, weight: Array | None) -> None:
+    out[...] = values if weight is None else values * weight
 
 
 def _at(array: Array | None) -> int | None:
@@ -131,6 +140,7 @@ def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
         ("logistic_slopes", 1, 5),
         ("logistic_losses", 1, 3),
         ("softmax_slopes", 2, 5),
+        ("leaf_sums", 1, 3),
         ("step", 1, 3),
     ):
         function = getattr(kernel, f"assay_{name}")

@@ -349,7 +349,7 @@ class XGBoostClassifier(XGBoost, BoostingClassifier):
             return logs - logs.mean()
         if self.scale_pos_weight != 1:
             gradient, hessian = loss.derivatives(rows.target, np.zeros((1, len(rows.target))), rows.weight)
-            return newton_step(Leaves(np.zeros(len(rows.target), np.intp), 1), gradient[0], hessian[0])
+            return newton_step(Leaves(np.zeros(len(rows.target), np.int32), 1), gradient[0], hessian[0])
         return loss.initial(rows.target, rows.weight)
 
 
