@@ -1,11 +1,11 @@
 """The packed form of an ensemble: eight bytes per node, and one small code per row and slot.
 
 A slot is a feature together with the side that its missing values take. The code of a number is how many of
-the ensemble's thresholds on that feature are below it; a missing value has the code of the smallest number where
-it goes left and of the largest where it goes right. So a node asks one question, ``code > limit``, whatever the
-value. A feature with more thresholds than a code can count has several slots, each with its part of them.
-Categories that no split tells apart share a code, missing is one more category, and a node looks the code up in
-a bit set.
+the ensemble's thresholds on that feature are below it; a missing value has the code of the smallest number
+where it goes left and of the largest where it goes right. So a node asks one question, ``code > limit``,
+whatever the value. A feature with more thresholds than a code can count has several slots, each with its part
+of them. Categories that no split tells apart share a code, missing is one more category, and a node looks the
+code up in a bit set.
 """
 
 from __future__ import annotations
