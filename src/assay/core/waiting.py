@@ -1,4 +1,4 @@
-"""Standard error while something takes long: nothing for two seconds, then a bar, or one line off a terminal."""
+"""Standard error while something takes long: silent for two seconds, then a bar, or a line off a terminal."""
 
 import sys
 import threading
