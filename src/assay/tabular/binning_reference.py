@@ -17,11 +17,9 @@ def count_values(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.nda
     """The distinct values, ascending, and the weight of each; NaN and rows of weight zero do not count."""
     known = ~np.isnan(values) if weights is None else ~np.isnan(values) & (weights > 0)
     present = values[known] + 0.0  # -0.0 becomes 0.0
-    if weights is None:
-        distinct, counts = np.unique(present, return_counts=True)
-        return distinct, counts.astype(np.float64)
     distinct, where = np.unique(present, return_inverse=True)
-    return distinct, np.bincount(where, weights[known], minlength=len(distinct))
+    counts = np.bincount(where, None if weights is None else weights[known], minlength=len(distinct))
+    return distinct, counts.astype(np.float64)
 
 
 def encode(

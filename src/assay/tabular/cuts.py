@@ -23,7 +23,7 @@ class ValueCounts:
         """The counts of both parts together: in any order the same, as whole numbers are added exactly."""
         values, where = np.unique(np.concatenate([self.values, other.values]), return_inverse=True)
         weights = np.concatenate([self.weights, other.weights])
-        return ValueCounts(values, np.bincount(where, weights, minlength=len(values)))
+        return ValueCounts(values, np.bincount(where, weights, minlength=len(values)).astype(np.float64))
 
 
 def exact_weights(weights: np.ndarray) -> np.ndarray:

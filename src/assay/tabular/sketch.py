@@ -5,8 +5,8 @@ are nested, the rank of any value is known within the sum of what the prunes on 
 
 Reference:
     Chen, Guestrin. "XGBoost: A Scalable Tree Boosting System". KDD 2016. arXiv:1603.02754v3
-    Implements: Sec. 3.3, Eq. (8) and (9); Appendix A: extended functions, Eq. (16) to (18), error, Eq. (22) and
-        (23), initial summary, Eq. (24), merge, Eq. (25) to (28), query, Alg. 4, prune, Sec. A.4.
+    Implements: Sec. 3.3, Eq. (8) and (9); Appendix A: extended functions, Eq. (16) to (18), error, Eq. (22)
+        and (23), initial summary, Eq. (24), merge, Eq. (25) to (28), query, Alg. 4, prune, Sec. A.4.
     Departs: cuts are eight times finer than Eq. (9) asks of them, so that bins are nearly of equal mass; a
         column with at most `max_bins` distinct values is cut between all of them.
     Omits: sketches that are kept from one tree to the next.
@@ -61,7 +61,7 @@ class Summary:
 
     @property
     def error(self) -> float:
-        """The greatest gap between the bounds on a rank, as a fraction of the total: epsilon, Eq. (22), (23)."""
+        """Epsilon: the greatest gap between the bounds on a rank over the total weight, Eq. (22), (23)."""
         if not len(self):
             return 0.0
         at_values = self.rank_max - self.rank_min - self.weights
