@@ -63,8 +63,8 @@ def _cell(text: str) -> str:
 def renewed(text: str) -> str:
     """`text` with its tables made anew."""
     for name, table in (("methods", methods_table()), ("claims", claims_table())):
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
-        text = pattern.sub(lambda found, table=table: found[1] + table + found[2], text)
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        text = pattern.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)
     return text
 
 
