@@ -1,0 +1,1 @@
+"""Control: the best policy of a Markov decision process."""
