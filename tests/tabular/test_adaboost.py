@@ -287,7 +287,7 @@ def test_strangers_boost_like_our_trees():
     tree = pytest.importorskip("sklearn.tree")
     X, y = problem(3)
     labels = np.array(["low", "middle", "high"])[y]
-    ours = AdaBoostClassifier(n_estimators=10).fit(X, labels)
+    ours = AdaBoostClassifier(estimator=CARTClassifier(max_depth=1), n_estimators=10).fit(X, labels)
     theirs = AdaBoostClassifier(estimator=tree.DecisionTreeClassifier(max_depth=1), n_estimators=10).fit(
         X, labels
     )

@@ -61,13 +61,14 @@ def samme(
         num_classes: K, at least 1.
         learning_rate: factor of the vote, above 0.
     """
-    error = float(distribution[missed].sum())  # (b)
+    wrong = distribution * missed
+    error = float(wrong.sum())  # (b)
     if error <= 0:
         return Judgement(0.0, 1.0, None)
     if error >= 1 - 1 / num_classes:
         return Judgement(error, 0.0, None)
     vote = learning_rate * float(np.log((1 - error) / error) + np.log(num_classes - 1))  # (c)
-    raised = np.where(missed, distribution * np.exp(vote), distribution)  # (d)
+    raised = distribution + np.expm1(vote) * wrong  # (d)
     return Judgement(error, vote, raised / raised.sum())  # (e)
 
 
@@ -154,15 +155,15 @@ class AdaBoost(Estimator):
         order = content_order(table, target)
         size = len(Population.of(order, given))
         distribution = np.ones(len(target)) if given is None else given
-        distribution, positive = distribution / distribution.sum(), distribution > 0
-        members, judgements, everyone = [], [], np.arange(len(target))
+        positive, distribution = distribution > 0, distribution / distribution.sum()
+        members, judgements = [], []
         for _ in range(self.n_estimators):
-            distribution = np.where(positive, np.maximum(distribution, np.finfo(np.float64).eps), 0.0)
+            np.maximum(distribution, np.finfo(np.float64).eps, out=distribution, where=positive)
             weight, own = distribution, np.random.default_rng(int(rng.integers(2**63)))
             if self.resample:
                 weight = Population.of(order, distribution).draw(size, own).astype(np.float64)
             member = learner.fit(weight, own)
-            judgement = self._judge(learner.outputs(member, everyone), target, distribution)
+            judgement = self._judge(learner.predict(member), target, distribution)
             if judgement.vote == 0 and members:
                 break
             members.append(member)
@@ -197,8 +198,9 @@ class AdaBoost(Estimator):
         raise NotImplementedError
 
     def _judge(
-        self, outputs: NDArray[np.float64], target: NDArray[Any], distribution: NDArray[np.float64]
+        self, predicted: NDArray[Any], target: NDArray[Any], distribution: NDArray[np.float64]
     ) -> Judgement:
+        """Returns the judgement on a learner that predicts these class codes or numbers."""
         raise NotImplementedError
 
     def _voting(self, members: list[Grown]) -> list[Tree]:
@@ -221,19 +223,18 @@ class AdaBoost(Estimator):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class AdaBoostClassifier(Classifier, AdaBoost):
-    """AdaBoost for classes, SAMME. The weak learner is by default a tree with one split.
+    """AdaBoost for classes, SAMME. The weak learner is by default a tree with one split on 255 bins.
 
     The parameters are those of `AdaBoost`.
     """
 
     def _default(self) -> CART:
-        return CARTClassifier(max_depth=1)
+        return CARTClassifier(max_depth=1, max_bins=255)
 
     def _judge(
-        self, outputs: NDArray[np.float64], target: NDArray[Any], distribution: NDArray[np.float64]
+        self, predicted: NDArray[Any], target: NDArray[Any], distribution: NDArray[np.float64]
     ) -> Judgement:
-        missed = outputs.argmax(axis=1) != target
-        return samme(missed, distribution, len(self.classes_), self.learning_rate)
+        return samme(predicted != target, distribution, len(self.classes_), self.learning_rate)
 
     def _voting(self, members: list[Grown]) -> list[Tree]:
         votes = zip(members, self.estimator_weights_, strict=True)
@@ -311,7 +312,7 @@ class AdaBoostClassifier(Classifier, AdaBoost):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class AdaBoostRegressor(Regressor, AdaBoost):
-    """AdaBoost for numbers, AdaBoost.R2. The weak learner is by default a tree of depth 3.
+    """AdaBoost for numbers, AdaBoost.R2. The weak learner is by default a tree of depth 3 on 255 bins.
 
     Args:
         loss: "linear", "square" or "exponential", of a row's error over the largest one.
@@ -329,12 +330,12 @@ class AdaBoostRegressor(Regressor, AdaBoost):
         self._require("loss", self.loss in losses, f"one of {losses}")
 
     def _default(self) -> CART:
-        return CARTRegressor(max_depth=3)
+        return CARTRegressor(max_depth=3, max_bins=255)
 
     def _judge(
-        self, outputs: NDArray[np.float64], target: NDArray[Any], distribution: NDArray[np.float64]
+        self, predicted: NDArray[Any], target: NDArray[Any], distribution: NDArray[np.float64]
     ) -> Judgement:
-        return drucker(np.abs(outputs[:, 0] - target), distribution, self.loss, self.learning_rate)
+        return drucker(np.abs(predicted - target), distribution, self.loss, self.learning_rate)
 
     def _values(self, table: Table) -> NDArray[np.float64]:
         """Returns what every member predicts, [rows, members]."""

@@ -36,6 +36,10 @@ class Learner(Protocol):
         """Returns what a member says of some training rows: [rows, K] for classes, [rows, 1] for numbers."""
         ...
 
+    def predict(self, member: Any) -> NDArray[Any]:
+        """Returns the class code or the number that a member predicts for each training row."""
+        ...
+
 
 class TreeLearner:
     """Grows impurity trees on codes that are made once.
@@ -79,12 +83,25 @@ class TreeLearner:
 
     def outputs(self, member: Grown, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Returns class probabilities [rows, K] or means [rows, 1]."""
+        return self._said(member)[self._leaves(member, rows)]
+
+    def predict(self, member: Grown) -> NDArray[Any]:
+        """Returns the class code or the mean of each training row's leaf."""
+        said = self._said(member)
+        by_node = said[:, 0] if self.num_classes is None else said.argmax(axis=1)
+        return by_node[self._leaves(member, np.arange(len(self.target)))]
+
+    def _said(self, member: Grown) -> NDArray[np.float64]:
+        value = member.tree.value
+        return value if self.num_classes is None else probabilities(value, self.num_classes)
+
+    def _leaves(self, member: Grown, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Returns the leaf of training rows, also of those that the tree was not grown on."""
         leaf = member.leaf[rows]
         outside = np.flatnonzero(leaf < 0)
         if len(outside):
             leaf[outside] = member.tree.apply(self.table.take(rows[outside]))
-        values = member.tree.value[leaf]
-        return values if self.num_classes is None else probabilities(values, self.num_classes)
+        return leaf
 
 
 class AnyLearner:
@@ -129,6 +146,11 @@ class AnyLearner:
     def outputs(self, member: Member, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Returns class probabilities or votes [rows, K], or numbers [rows, 1]."""
         return member_outputs(member, self.table.take(rows), self.classes, view=self.view, vote=self.vote)
+
+    def predict(self, member: Member) -> NDArray[Any]:
+        """Returns the class code or the number that a member predicts for each training row."""
+        outputs = self.outputs(member, np.arange(self.table.num_rows))
+        return outputs[:, 0] if self.classes is None else outputs.argmax(axis=1)
 
 
 def select(table: Table, features: Features) -> Table:
