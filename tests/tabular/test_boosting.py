@@ -1,9 +1,12 @@
 """What holds for gradient boosting and for XGBoost, for classes and for numbers alike."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from assay.data.table import Column, Table
+from assay.tabular import slopes
 from assay.tabular.bins import Bins
 from assay.tabular.boosting import Boosting, hold_out, route
 from assay.tabular.gbdt import GBDTClassifier, GBDTRegressor
@@ -249,10 +252,12 @@ def test_wrong_data_is_refused(estimator):
         model.predict([[1.0, 2.0]])
 
 
-def test_routing_codes_ends_where_the_values_do():
+def test_routing_codes_ends_where_the_values_do(monkeypatch):
     table = mixed_table(400)
     rng = np.random.default_rng(5)
-    for max_bins in (None, 255, 4):
+    for max_bins, compiled in itertools.product((None, 255, 4), (True, False)):
+        if not compiled:
+            monkeypatch.setattr(slopes, "_compiled", lambda: None)
         codes = Bins.fit(table, max_bins=max_bins).encode(table)
         sample = np.sort(rng.choice(400, 200, replace=False))
         grown = grow(codes, Newton(gradient=rng.normal(size=400)), Limits(max_depth=6), rows=sample)

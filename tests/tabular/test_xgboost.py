@@ -431,6 +431,22 @@ def test_bins_depend_on_training_rows_only(tree_method):
     np.testing.assert_array_equal(alone.predict(X), judged.predict(X))
 
 
+def test_the_approximate_method_proposes_anew_for_every_tree():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 1))
+    y = (X[:, 0] + rng.normal(size=2000) / 4 > 0.5).astype(int)
+    thresholds = {}
+    for tree_method in ("hist", "approx"):
+        model = XGBoostClassifier(tree_method=tree_method, max_bins=6, n_estimators=20).fit(X, y)
+        found = np.concatenate([tree.threshold[tree.feature >= 0] for tree in model.ensemble_.trees])
+        thresholds[tree_method] = np.unique(found)
+    assert len(thresholds["hist"]) <= 5
+    assert len(thresholds["approx"]) > 10
+    # The hessian moves candidates to where the classes are still in doubt.
+    in_doubt = {name: np.abs(found - 0.5).mean() for name, found in thresholds.items()}
+    assert in_doubt["approx"] < in_doubt["hist"]
+
+
 @pytest.mark.parametrize(
     ("kind", "wrong"),
     [

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from assay.data.table import Table
+from assay.tabular import slopes
 from assay.tabular.bins import Codes
 from assay.tabular.ensemble import Ensemble
 from assay.tabular.estimator import Classifier, Estimator, Regressor
 from assay.tabular.grower import Grown
 from assay.tabular.inputs import is_int, is_real, num_threads
 from assay.tabular.losses import Leaves, Logistic, Loss, Multinomial
-from assay.tabular.slopes import step
 from assay.tabular.tree import Tree
 
 Array = np.ndarray
@@ -74,24 +74,26 @@ def hold_out(
 
 def route(tree: Tree, codes: Codes, rows: Array) -> Array:
     """Return the leaf that each of ``rows`` of the codes ends in, int32; the tree was grown on their bins."""
-    leaf = np.zeros(len(rows), np.int32)
-    reached = {0: np.arange(len(rows))}
-    for node in range(tree.num_nodes):
-        here = reached.pop(node)
-        index = tree.feature[node]
-        if index < 0:
-            leaf[here] = node
-            continue
-        feature = codes.bins.features[index]
+    first = np.zeros(tree.num_nodes, np.int64)
+    tables, size = [np.empty(0, bool)], 0
+    for node in np.flatnonzero(tree.feature >= 0).tolist():
+        feature = codes.bins.features[tree.feature[node]]
         goes_left = np.zeros(feature.num_bins + 1, bool)
         if feature.kind == "category":
             goes_left[feature.category_bins[tree.categories_left(node)]] = True
         else:
             goes_left[: np.searchsorted(feature.high, tree.threshold[node], side="right")] = True
         goes_left[-1] = tree.missing_left[node]
-        mask = goes_left[codes.columns[index, rows[here]]]
-        reached[int(tree.left[node])], reached[int(tree.right[node])] = here[mask], here[~mask]
-    return leaf
+        tables.append(goes_left)
+        first[node], size = size, size + len(goes_left)
+    return slopes.route(codes.rows, rows, tree.feature, tree.left, tree.right, first, np.concatenate(tables))
+
+
+def draw(total: int, size: int, rng: np.random.Generator) -> Array:
+    """Return ``size`` of ``total`` positions, drawn without replacement, ascending."""
+    chosen = np.zeros(total, bool)
+    chosen[rng.choice(total, size, replace=False, shuffle=False)] = True
+    return np.flatnonzero(chosen)
 
 
 def everywhere(grown: Grown, codes: Codes) -> Grown:
@@ -215,7 +217,7 @@ class Boosting(Estimator):
                 break  # nothing is left to learn
             for output, grown in enumerate(grow_round(loss, gradient, hessian)):
                 trees.append(grown.tree)
-                step(rows.margins[output], grown.leaf, grown.tree.value[:, 0])
+                slopes.step(rows.margins[output], grown.leaf, grown.tree.value[:, 0])
                 if held is not None:
                     held.margins[output] += grown.tree.predict(held.table)[:, 0]
             self._after_round(loss, rows)
@@ -227,6 +229,7 @@ class Boosting(Estimator):
             if held is not None and self._stalled(scores):
                 break
         self._keep(trees[: self._kept_rounds(scores) * loss.num_outputs])
+        self.ensemble_.pack()
         if held is not None:
             self.validation_score_ = np.array(scores)
 

@@ -31,6 +31,7 @@ from assay.tabular.boosting import (
     GrowRound,
     Monitor,
     Rows,
+    draw,
     everywhere,
     leaf_steps,
     route,
@@ -114,7 +115,7 @@ class GBDT(Boosting, ImpurityTree):
         def grow_round(loss: Loss, gradient: Array, hessian: Array | None) -> Iterator[Grown]:
             sample = None
             if self.subsample < 1:
-                sample = np.sort(rng.choice(num_rows, max(1, int(self.subsample * num_rows)), replace=False))
+                sample = draw(num_rows, max(1, int(self.subsample * num_rows)), rng)
             for output in range(loss.num_outputs):
                 target = Newton(gradient=gradient[output], hessian=rows.weight, wide=wide)
                 seed = int(rng.integers(2**63))

@@ -98,6 +98,34 @@ def leaf_sums(leaf: Array, values: Array | None, size: int) -> Array:
     return sums
 
 
+def route(
+    records: Array, rows: Array, feature: Array, left: Array, right: Array, first: Array, goes_left: Array
+) -> Array:
+    """Return the leaf in which each of ``rows`` ends, int32.
+
+    Args:
+        records: codes, ``[all rows, stride]``.
+        rows: int64, positions of rows.
+        feature: int32 ``[nodes]``, -1 for a leaf.
+        left: int32 ``[nodes]``, the child of rows that go left.
+        right: int32 ``[nodes]``, the other child.
+        first: int64 ``[nodes]``; a code goes left where ``goes_left[first[node] + code]`` says so.
+        goes_left: bool, for all inner nodes one after the other.
+    """
+    leaf = np.zeros(len(rows), np.int32)
+    kernel = _compiled()
+    if kernel is None:
+        while len(inner := np.flatnonzero(feature[leaf] >= 0)):
+            node = leaf[inner]
+            code = records[rows[inner], feature[node]]
+            leaf[inner] = np.where(goes_left[first[node] + code], left[node], right[node])
+    else:
+        nodes = [np.ascontiguousarray(array) for array in (feature, left, right, first, goes_left)]
+        arrays = (rows, records, *nodes, leaf)
+        kernel.assay_route(len(rows), records.shape[1], records.itemsize, *map(_at, arrays))
+    return leaf
+
+
 def step(margins: Array, leaf: Array, value: Array) -> None:
     """Add to every row's margin ``[n]`` the value ``[nodes]`` of its leaf ``[n]``, in place."""
     kernel = _compiled()
@@ -141,6 +169,7 @@ def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
         ("logistic_losses", 1, 3),
         ("softmax_slopes", 2, 5),
         ("leaf_sums", 1, 3),
+        ("route", 3, 8),
         ("step", 1, 3),
     ):
         function = getattr(kernel, f"assay_{name}")

@@ -254,7 +254,8 @@ class StackingClassifier(Stacking, Classifier):
 
     def predict(self, X: Any) -> Array:
         """Return the class of each row that the final method predicts."""
-        return self.classes_[self._final(X, "predict")]
+        codes = self._final(X, "predict")
+        return self.classes_[codes]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

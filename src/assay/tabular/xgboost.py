@@ -10,7 +10,8 @@ Reference:
         tree; Alg. 3 default directions. From the xgboost package: L1 penalty, max_delta_step, histograms,
         leaf-wise growth, native categories, base score, early stopping.
     Departs: gains are without the factor 1/2, as the package reports them, and gamma is compared with that;
-        a split's rule is x <= threshold, where the package's is x < threshold; arithmetic is in float64.
+        a split's rule is x <= threshold, where the package's is x < threshold; arithmetic is in float64. With
+        both an L1 penalty and max_delta_step the gain charges the penalty, which the package adds.
     Omits: ranking and survival objectives, DART, monotone and interaction constraints, external memory, GPUs.
     Verified: the xgboost package 3.2, trees of exact mode (partitions, gains, covers, leaf weights) to
         1e-5; a naive search over all splits, 1e-10.
@@ -34,6 +35,7 @@ from assay.tabular.boosting import (
     GrowRound,
     Monitor,
     Rows,
+    draw,
     everywhere,
     leaf_steps,
     route,
@@ -52,6 +54,7 @@ from assay.tabular.losses import (
     newton_step,
 )
 from assay.tabular.pruning import collapse
+from assay.tabular.sketch import propose_cuts
 
 Array = np.ndarray
 Importance = Literal["gain", "weight", "cover", "total_gain", "total_cover"]
@@ -79,7 +82,7 @@ class XGBoost(Boosting):
         gamma: smallest gain of a split. In exact mode it prunes the grown tree from its leaves, so that a
             good child keeps its parent; otherwise nothing is grown below it.
         max_delta_step: largest leaf weight before shrinkage; 0 for no limit.
-        subsample: share of the rows, drawn independently, that a tree is grown on, in (0, 1].
+        subsample: share of the rows, drawn without replacement, that a tree is grown on, in (0, 1].
         colsample_bytree: share of the columns a tree may use, in (0, 1].
         colsample_bylevel: share of those that a level may use.
         colsample_bynode: share of those that a node may use; the three multiply.
@@ -203,9 +206,7 @@ class XGBoost(Boosting):
         )
 
         def drawn(total: int, share: float) -> Array | None:
-            return (
-                None if share == 1 else np.sort(rng.choice(total, max(1, int(share * total)), replace=False))
-            )
+            return None if share == 1 else draw(total, max(1, int(share * total)), rng)
 
         def grow_round(loss: Loss, gradient: Array, hessian: Array | None) -> Iterator[Grown]:
             for output in range(loss.num_outputs):
@@ -349,6 +350,7 @@ class XGBoostClassifier(XGBoost, BoostingClassifier):
             return logs - logs.mean()
         if self.scale_pos_weight != 1:
             gradient, hessian = loss.derivatives(rows.target, np.zeros((1, len(rows.target))), rows.weight)
+            assert hessian is not None
             return newton_step(Leaves(np.zeros(len(rows.target), np.int32), 1), gradient[0], hessian[0])
         return loss.initial(rows.target, rows.weight)
 
