@@ -175,7 +175,7 @@ class AdaBoost(Estimator):
         self.estimator_weights_ = np.array([judgement.vote for judgement in judgements])
         trees = isinstance(learner, TreeLearner)
         self.members_: list[Member] | None = None if trees else members
-        self.ensemble_ = Ensemble(self._voting(members), self.schema_) if trees else None
+        self.ensemble_ = Ensemble(self._voting(members), self.schema_).pack() if trees else None
         return self
 
     def _check(self) -> None:

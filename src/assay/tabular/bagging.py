@@ -106,7 +106,7 @@ class Bagging(Estimator):
             self._keep_unseen(unseen.mean(), target)
         trees = isinstance(learner, TreeLearner)
         self.members_: list[Member] | None = None if trees else members
-        self.ensemble_ = Ensemble(members, self.schema_) if trees else None
+        self.ensemble_ = Ensemble(members, self.schema_).pack() if trees else None
         return self
 
     def _check(self) -> None:

@@ -53,7 +53,7 @@ class CART(ImpurityTree):
         tree, _, weight = self._full_tree(X, y, sample_weight)
         if self.ccp_alpha > 0:
             tree = prune(tree, self.ccp_alpha * weight.sum())
-        self.ensemble_ = Ensemble([tree], self.schema_)
+        self.ensemble_ = Ensemble([tree], self.schema_).pack()
         return self
 
     def cost_complexity_pruning_path(

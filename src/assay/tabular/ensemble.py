@@ -11,13 +11,14 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from assay.data.table import Schema, Table
 from assay.tabular import predict
-from assay.tabular.packing import pack
+from assay.tabular.packing import Packed, pack
 from assay.tabular.tree import Tree
 
 FORMAT, VERSION = "assay-ensemble", "1"
@@ -30,15 +31,24 @@ class Ensemble:
     Args:
         trees: all with equally many outputs; there may be none.
         schema: the columns that the trees' features and category codes refer to.
-
-    Raises:
-        ValueError: a tree is malformed or does not fit the schema.
     """
 
     def __init__(self, trees: Sequence[Tree], schema: Schema):
         self.trees = tuple(trees)
         self.schema = schema
-        self._packed = pack(self.trees, schema)
+
+    @cached_property
+    def _packed(self) -> Packed:
+        return pack(self.trees, self.schema)
+
+    def pack(self) -> Ensemble:
+        """Itself, after packing the trees now rather than when they first predict.
+
+        Raises:
+            ValueError: a tree is malformed or does not fit the schema.
+        """
+        _ = self._packed
+        return self
 
     def __len__(self) -> int:
         return len(self.trees)
@@ -120,7 +130,7 @@ class Ensemble:
                 if header.get("version") != VERSION:
                     raise ValueError(f"its version is {header.get('version')!r}, this is version {VERSION!r}")
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
-            return cls(_split(arrays), Schema.from_json(json.loads(header["schema"])))
+            return cls(_split(arrays), Schema.from_json(json.loads(header["schema"]))).pack()
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{os.fspath(path)} is not a saved ensemble of trees: {error}") from error
 

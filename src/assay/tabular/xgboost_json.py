@@ -265,7 +265,7 @@ def _decode(learner: dict[str, Any]) -> XGBoostClassifier | XGBoostRegressor:
     per_round = int(booster["model"]["gbtree_model_param"].get("num_parallel_tree", 1))
     kept = [part[: rounds * per_round] for part in by_output]
     decoded = [_decode_tree(tree, ranks) for turn in zip(*kept, strict=True) for tree in turn]
-    model.ensemble_ = Ensemble(decoded, model.schema_)
+    model.ensemble_ = Ensemble(decoded, model.schema_).pack()
     model.n_estimators = model.n_estimators_ = len(kept[0])
     return model
 
