@@ -39,6 +39,10 @@ class TestMethod:
         assert np.isfinite(list(scores.values())).all()
         if task_name == "tabular":
             assert scores["AUC"] > 0.7
+        if task_name == "control":
+            uniform = np.full(outputs[0].shape, 1 / outputs.shape[2])
+            worth = test.mdp.start @ test.mdp.under(uniform).values()
+            assert scores["regret"] < test.mdp.start @ test.best.v - worth
 
     def test_is_deterministic_per_seed_and_leaves_global_state_alone(self, task_name, name):
         state = np.random.get_state()[1].copy()  # noqa: NPY002

@@ -7,10 +7,12 @@ from assay.core.task import Task
 
 TASKS: dict[str, str] = {
     "tabular": "assay.tabular.task:task",
+    "control": "assay.control.task:task",
 }
 
 CLAIMS: dict[str, str] = {
     "tabular": "assay.tabular.claims:claims",
+    "control": "assay.control.claims:claims",
 }
 
 

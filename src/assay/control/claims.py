@@ -186,8 +186,8 @@ claims = (
     ),
     Claim(
         name="control/weak-exploration-stalls-q-learning",
-        statement="Off-policy Q-learning stays far from the optimal values after 100,000 steps of a behaviour "
-        "that explores with epsilon 0.1, and reaches them with 0.5.",
+        statement="Off-policy Q-learning stays far from the optimal values after 100,000 steps of a "
+        "behaviour that explores with epsilon 0.1, and reaches them with 0.5.",
         source=f"{_ZHAO}, Section 7.4 and Figure 7.5",
         predictions=(Prediction(greater="RMSE at 0.1", smaller="RMSE at 0.5", margin=1),),
         measure=_weak_exploration,
