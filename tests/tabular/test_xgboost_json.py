@@ -130,7 +130,9 @@ def test_the_packages_numbers_predict_the_same_here(tmp_path, num_classes, setti
     package = pytest.importorskip("xgboost")
     table = mixed_table()
     X, y = numbers(table), target(table, num_classes)
-    theirs = (package.XGBClassifier if num_classes else package.XGBRegressor)(n_estimators=6, **settings)
+    theirs = (package.XGBClassifier if num_classes else package.XGBRegressor)(
+        n_jobs=1, n_estimators=6, **settings
+    )
     theirs.fit(X, y).save_model(tmp_path / "model.json")
     model = read_model(tmp_path / "model.json")
     np.testing.assert_allclose(
@@ -173,7 +175,7 @@ def test_a_model_that_stopped_early_keeps_its_best_rounds(tmp_path):
     package = pytest.importorskip("xgboost")
     table = mixed_table()
     X, y = numbers(table), target(table, 2)
-    theirs = package.XGBClassifier(n_estimators=60, learning_rate=1.0, early_stopping_rounds=4)
+    theirs = package.XGBClassifier(n_jobs=1, n_estimators=60, learning_rate=1.0, early_stopping_rounds=4)
     theirs.fit(X[:200], y[:200], eval_set=[(X[200:], y[200:])], verbose=False)
     theirs.save_model(tmp_path / "model.json")
     model = read_model(tmp_path / "model.json")
@@ -185,7 +187,7 @@ def test_models_before_version_3_1_have_one_intercept(tmp_path):
     package = pytest.importorskip("xgboost")
     table = mixed_table()
     X, y = numbers(table), target(table, 3)
-    theirs = package.XGBClassifier(n_estimators=2, base_score=0.5).fit(X, y)
+    theirs = package.XGBClassifier(n_jobs=1, n_estimators=2, base_score=0.5).fit(X, y)
     record = json.loads(bytes(theirs.get_booster().save_raw("json")))
     record["learner"]["learner_model_param"]["base_score"] = "5E-1"
     del record["learner"]["gradient_booster"]["model"]["cats"]
@@ -236,7 +238,7 @@ def test_the_packages_trees_survive_a_round_trip_through_ours(tmp_path):
     package = pytest.importorskip("xgboost")
     table = mixed_table()
     X, y = numbers(table), target(table, 3)
-    theirs = package.XGBClassifier(n_estimators=4).fit(X, y)
+    theirs = package.XGBClassifier(n_jobs=1, n_estimators=4).fit(X, y)
     theirs.save_model(tmp_path / "theirs.json")
     write_model(read_model(tmp_path / "theirs.json"), tmp_path / "ours.json")
     booster = package.Booster(model_file=str(tmp_path / "ours.json"))

@@ -67,7 +67,7 @@ def hold_out(
     order = rng.permutation(num_rows)
     if labels is not None:
         order = order[np.argsort(labels[order], kind="stable")]
-    # Every so-manieth row in the order of the classes.
+    # Evenly spaced rows in the order of the classes.
     picked = np.diff(np.floor(share * np.arange(num_rows + 1) + 0.5)) > 0
     return np.sort(order[~picked]), np.sort(order[picked])
 

@@ -104,8 +104,10 @@ class GBDT(Boosting, ImpurityTree):
         return ("squared_error",)  # gradients are numbers, whatever the target
 
     def _grower(self, rows: Rows, rng: np.random.Generator) -> GrowRound:
-        codes = Bins.fit(rows.table, max_bins=self.max_bins, sample_weight=rows.weight).encode(rows.table)
-        num_rows, threads = codes.num_rows, num_threads(self.n_jobs)
+        threads = num_threads(self.n_jobs)
+        bins = Bins.fit(rows.table, max_bins=self.max_bins, sample_weight=rows.weight, threads=threads)
+        codes = bins.encode(rows.table, threads=threads)
+        num_rows = codes.num_rows
         wide = self.max_bins is None or num_rows <= FEW_ROWS
         total = float(num_rows if rows.weight is None else rows.weight.sum()) * self.subsample
         limits = self._limits(num_rows, len(codes.bins.features), None, total)

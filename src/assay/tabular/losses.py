@@ -156,7 +156,17 @@ class SquaredError(Loss):
 
     def slopes(self, y: Array, margins: Array) -> tuple[Array, Array | None]:
         """Return m - y and ones."""
-        return margins - y, None
+        return self.derivatives(y, margins)
+
+    def derivatives(
+        self, y: Array, margins: Array, weight: Array | None = None, out: Array | None = None
+    ) -> tuple[Array, Array | None]:
+        """Return m - y and ones, times the weights."""
+        gradient = np.subtract(margins, y, out=None if out is None else out[0])
+        if weight is None:
+            return gradient, None
+        gradient *= weight
+        return gradient, weight[None]
 
 
 @dataclass(frozen=True)

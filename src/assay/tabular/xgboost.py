@@ -189,12 +189,13 @@ class XGBoost(Boosting):
     # -- growing ---------------------------------------------------------------------------------------------
 
     def _grower(self, rows: Rows, rng: np.random.Generator) -> GrowRound:
-        exact = self.tree_method == "exact"
+        exact, threads = self.tree_method == "exact", num_threads(self.n_jobs)
+        wide = exact or len(rows.target) <= FEW_ROWS
         shared = None
         if self.tree_method != "approx":
             max_bins = None if exact else self.max_bins
-            shared = Bins.fit(rows.table, max_bins=max_bins, sample_weight=rows.weight).encode(rows.table)
-        threads, wide = num_threads(self.n_jobs), exact or len(rows.target) <= FEW_ROWS
+            bins = Bins.fit(rows.table, max_bins=max_bins, sample_weight=rows.weight, threads=threads)
+            shared = bins.encode(rows.table, threads=threads)
         limits = Limits(
             max_depth=self.max_depth or None,
             max_leaves=self.max_leaves or None,
@@ -211,7 +212,7 @@ class XGBoost(Boosting):
         def grow_round(loss: Loss, gradient: Array, hessian: Array | None) -> Iterator[Grown]:
             for output in range(loss.num_outputs):
                 bend = None if hessian is None else self._curvature(loss, hessian[output])
-                codes = self._proposed(rows.table, bend) if shared is None else shared
+                codes = self._proposed(rows.table, bend, threads) if shared is None else shared
                 grown = grow(
                     codes,
                     self._target(loss, gradient[output], bend, wide),
@@ -246,10 +247,10 @@ class XGBoost(Boosting):
             wide=wide,
         )
 
-    def _proposed(self, table: Table, hessian: Array | None) -> Codes:
+    def _proposed(self, table: Table, hessian: Array | None, threads: int) -> Codes:
         """Return the codes for one tree of the approximate method: weighted quantiles, Alg. 2."""
         cuts = propose_cuts(table, hessian, self.max_bins)
-        return Bins.from_cuts(table, cuts, max_bins=self.max_bins).encode(table)
+        return Bins.from_cuts(table, cuts, max_bins=self.max_bins).encode(table, threads=threads)
 
     def _pruned(self, grown: Grown, codes: Codes) -> Grown:
         """Return the tree after turning splits above two leaves that gain less than gamma into leaves."""
@@ -330,13 +331,11 @@ class XGBoostClassifier(XGBoost, BoostingClassifier):
         return table, target, weight
 
     def _encode_held_out(self, y: Array) -> Array:
-        codes = np.searchsorted(self.classes_, y)
-        codes[codes == len(self.classes_)] = 0
-        unknown = self.classes_[codes] != y
-        if unknown.any():
-            first = y[unknown].tolist()[0]
-            raise ValueError(f"eval_set holds the class {first!r}, which the training rows do not have")
-        return codes
+        position = {label: code for code, label in enumerate(self.classes_.tolist())}
+        unknown = [label for label in y.tolist() if label not in position]
+        if unknown:
+            raise ValueError(f"eval_set holds the class {unknown[0]!r}, which the training rows do not have")
+        return np.array([position[label] for label in y.tolist()])
 
     def _first_margins(self, loss: Loss, rows: Rows) -> Array:
         if self.base_score is not None:
