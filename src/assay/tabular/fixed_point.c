@@ -2,61 +2,29 @@
 #include "kernel.h"
 
 #include <math.h>
-
-enum { LANES = 8 }; /* loops run side by side, for the sake of vectors */
+#include <string.h>
 
 typedef struct {
-    double top, least;
-    int64_t num_zeros, bound;
-    int32_t all_whole;
+    double top;
+    int64_t num_zeros, num_negative;
 } Extent;
 
-typedef struct {
-    double top[LANES], least[LANES], not_finite[LANES], zeros[LANES];
-} Measure;
-
-INLINE void see(Measure *m, int lane, double value)
-{
-    double size = fabs(value);
-    m->top[lane] = size > m->top[lane] ? size : m->top[lane];
-    m->least[lane] = value < m->least[lane] ? value : m->least[lane];
-    m->not_finite[lane] += value - value; /* 0, or NaN */
-    m->zeros[lane] += value == 0 ? 1.0 : 0.0;
-}
-
+/* By the bits of the values, without their sign in the order of their magnitudes, since vectors do not take the
+   maximum of doubles. */
 INLINE void measure(const double *values, const int32_t *rows, int64_t count, Extent *e)
 {
-    Measure m = {0};
-    for (int j = 0; j < LANES; j++)
-        m.least[j] = INFINITY;
-    int64_t i = 0;
-    for (; i + LANES <= count; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            see(&m, j, values[rows ? rows[i + j] : i + j]);
-    for (; i < count; i++)
-        see(&m, 0, values[rows ? rows[i] : i]);
-    *e = (Extent){.least = INFINITY};
-    double not_finite = 0;
-    for (int j = 0; j < LANES; j++) {
-        e->top = m.top[j] > e->top ? m.top[j] : e->top;
-        e->least = m.least[j] < e->least ? m.least[j] : e->least;
-        e->num_zeros += (int64_t)m.zeros[j];
-        not_finite += m.not_finite[j];
-    }
-    if (not_finite != 0)
-        e->top = NAN;
-}
-
-INLINE void bound_sum(const double *values, const int32_t *rows, int64_t count, double scale, Extent *e)
-{
-    int64_t bound = count, fractions = 0;
+    uint64_t top = 0, num_zeros = 0, num_negative = 0;
     for (int64_t i = 0; i < count; i++) {
-        double value = values[rows ? rows[i] : i];
-        bound += (int32_t)(fabs(value) * scale);
-        fractions += rint(value) != value;
+        uint64_t bits;
+        memcpy(&bits, values + (rows ? rows[i] : i), sizeof bits);
+        uint64_t magnitude = bits & INT64_MAX;
+        top = magnitude > top ? magnitude : top;
+        num_zeros += magnitude == 0;
+        num_negative += bits >> 63;
     }
-    e->bound = bound;
-    e->all_whole = fractions == 0;
+    memcpy(&e->top, &top, sizeof top);
+    e->num_zeros = (int64_t)num_zeros;
+    e->num_negative = (int64_t)num_negative;
 }
 
 EXPORT FOR_WIDE_VECTORS void assay_extent(const double *values, const int32_t *rows, int64_t count, Extent *e)
@@ -65,15 +33,29 @@ EXPORT FOR_WIDE_VECTORS void assay_extent(const double *values, const int32_t *r
         measure(values, rows, count, e);
     else
         measure(values, NULL, count, e);
-    if (!(e->top > 0))
-        return;
-    int high;
-    frexp(e->top, &high);
-    double scale = ldexp(1, 31 - (high > -900 ? high : -900));
-    if (rows)
-        bound_sum(values, rows, count, scale, e);
-    else
-        bound_sum(values, NULL, count, scale, e);
+}
+
+INLINE int64_t scaled_sum(const double *values, const int32_t *rows, int64_t count, double scale)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < count; i++)
+        sum += (int32_t)(fabs(values[rows ? rows[i] : i]) * scale);
+    return sum;
+}
+
+/* Scaled magnitudes are below 2^31. */
+EXPORT FOR_WIDE_VECTORS int64_t assay_scaled_sum(const double *values, const int32_t *rows, int64_t count,
+                                                 double scale)
+{
+    return rows ? scaled_sum(values, rows, count, scale) : scaled_sum(values, NULL, count, scale);
+}
+
+EXPORT int32_t assay_all_whole(const double *values, const int32_t *rows, int64_t count)
+{
+    int64_t i = 0;
+    while (i < count && values[rows ? rows[i] : i] == rint(values[rows ? rows[i] : i]))
+        i++;
+    return i == count;
 }
 
 typedef struct {

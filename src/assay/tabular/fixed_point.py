@@ -27,6 +27,7 @@ PACKED_GRADIENT: Format = (2**15 - 1, 2**31 - 1)
 PACKED_HESSIAN: Format = (2**16 - 1, 2**31 - 1)
 WIDE: Format = (2**62, 2**62)
 MAX_POWER = 1000
+LOWEST_HIGH = -900  # smaller magnitudes are bounded by 2^-900, which keeps 2^(31 - high) finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,23 +63,26 @@ class Statistics:
     is_exact: bool
 
 
-def power(extent: Extent, count: int, largest: Format) -> int:
-    """The k by which ``count`` values are scaled with 2^k to fit a format: 0 if they are whole, else the greatest.
+def power(values: np.ndarray, rows: np.ndarray, extent: Extent, largest: Format) -> int:
+    """The k by which the values of some rows are scaled with 2^k to fit a format: 0 if they are whole, or else the
+    greatest.
 
-    It is found with integers, so it does not depend on the order of the values.
+    It is found with integers, so it does not depend on the order of the rows.
     """
     if not extent.top > 0:
         return 0
-    by_row = largest[0].bit_length() - int(np.frexp(extent.top)[1])
-    by_row -= bool(np.ldexp(extent.top, by_row) > largest[0])
-    room = largest[1] - count  # rounding adds at most half a unit per row
-    shift = (
-        (room // extent.bound).bit_length() - 1
-        if room >= extent.bound
-        else -(-(-extent.bound // room) - 1).bit_length()
-    )
-    greatest = max(-MAX_POWER, min(MAX_POWER, by_row, shift + 31 - twin.high(extent.top)))
-    return 0 if extent.all_whole and greatest >= 0 else greatest
+    high = int(np.frexp(extent.top)[1])  # top < 2^high
+    greatest = largest[0].bit_length() - high
+    greatest -= bool(np.ldexp(extent.top, greatest) > largest[0])
+    room = largest[1] - len(rows)  # rounding adds at most half a unit per row
+    if len(rows) * largest[0] > room:
+        high = max(high, LOWEST_HIGH)
+        bound = _scaled_sum(values, rows, 31 - high) + len(rows)  # the sum is less than this times 2^(high - 31)
+        halvings = (-(-bound // room) - 1).bit_length()
+        shift = (room // bound).bit_length() - 1 if room >= bound else -halvings
+        greatest = min(greatest, shift + 31 - high)
+    greatest = max(-MAX_POWER, min(MAX_POWER, greatest))
+    return 0 if greatest >= 0 and _all_whole(values, rows) else greatest
 
 
 def newton(
@@ -134,7 +138,7 @@ def classes(
     if weights is None or extent is None:
         scale, units = 0, np.ones(len(labels), np.int64)
     else:
-        scale = power(extent, len(kept), WIDE)
+        scale = power(weights, kept, extent, WIDE)
         units = _quantise(weights, kept, scale)
     return Statistics(
         layout="classes",
@@ -162,10 +166,10 @@ def _two_sums(
 ) -> Statistics:
     def powers(first: Format, second: Format) -> tuple[int, int]:
         if hessian is None:
-            return 0 if criterion != "newton" else power(extents[0], len(rows), first), 0
+            return 0 if criterion != "newton" else power(gradient, rows, extents[0], first), 0
         if criterion != "newton":  # one unit for both: their difference is the weight of class 0
-            return (power(extents[1], len(rows), first),) * 2
-        return power(extents[0], len(rows), first), power(extents[1], len(rows), second)
+            return (power(hessian, rows, extents[1], first),) * 2
+        return power(gradient, rows, extents[0], first), power(hessian, rows, extents[1], second)
 
     num_classes = 0 if criterion == "newton" else 2
     if not wide and (hessian is None or not count):
@@ -210,12 +214,12 @@ def _all(count: int) -> np.ndarray:
 def _checked(name: str, values: np.ndarray, rows: np.ndarray | None, *, positive: bool = False) -> Extent:
     extent = _extent(values, rows)
     wrong = None
-    if np.isnan(extent.top):
+    if not np.isfinite(extent.top):
         wrong, rule = ~np.isfinite(values), "must be finite"
-    elif positive and extent.least < 0:
+    elif positive and extent.num_negative:
         wrong, rule = values < 0, "must not be negative"
-    if wrong is not None:
-        row = int(np.flatnonzero(wrong)[0])
+    if wrong is not None and wrong.any():  # minus zero is not wrong
+        row = int(np.flatnonzero(wrong)[0] if rows is None else rows[np.flatnonzero(wrong[rows])[0]])
         raise ValueError(f"{name} {rule}, got {values[row]} in row {row}")
     return extent
 
@@ -227,9 +231,8 @@ class _Extent(ctypes.Structure):
     """`Extent` of fixed_point.c."""
 
     _fields_ = [
-        *((name, ctypes.c_double) for name in ("top", "least")),
-        *((name, ctypes.c_int64) for name in ("num_zeros", "bound")),
-        ("all_whole", ctypes.c_int32),
+        ("top", ctypes.c_double),
+        *((name, ctypes.c_int64) for name in ("num_zeros", "num_negative")),
     ]
 
 
@@ -253,7 +256,21 @@ def _extent(values: np.ndarray, rows: np.ndarray | None) -> Extent:
     found = _Extent()
     count = len(values) if rows is None else len(rows)
     kernel.assay_extent(_address(values), _address(rows), count, ctypes.byref(found))
-    return Extent(found.top, found.least, found.num_zeros, found.bound, bool(found.all_whole))
+    return Extent(found.top, found.num_zeros, found.num_negative)
+
+
+def _scaled_sum(values: np.ndarray, rows: np.ndarray, power: int) -> int:
+    kernel = _compiled()
+    if kernel is None:
+        return twin.scaled_sum(values, rows, power)
+    return kernel.assay_scaled_sum(_address(values), _some(rows, values), len(rows), 2.0**power)
+
+
+def _all_whole(values: np.ndarray, rows: np.ndarray) -> bool:
+    kernel = _compiled()
+    if kernel is None:
+        return twin.all_whole(values, rows)
+    return bool(kernel.assay_all_whole(_address(values), _some(rows, values), len(rows)))
 
 
 def _pack(
@@ -278,8 +295,7 @@ def _quantise(values: np.ndarray, rows: np.ndarray, power: int) -> np.ndarray:
     if kernel is None:
         return twin.quantise(values, rows, power)
     units = np.empty(len(values), np.int64)
-    scale = ctypes.c_double(2.0**power)
-    kernel.assay_quantise(_address(values), _some(rows, values), len(rows), scale, _address(units))
+    kernel.assay_quantise(_address(values), _some(rows, values), len(rows), 2.0**power, _address(units))
     return units
 
 
@@ -296,6 +312,9 @@ def _compiled() -> ctypes.CDLL | None:
         kernel.assay_extent.argtypes = [pointer, pointer, count, pointer]
         kernel.assay_pack.argtypes = [pointer, pointer, pointer, count, pointer, pointer, pointer]
         kernel.assay_quantise.argtypes = [pointer, pointer, count, ctypes.c_double, pointer]
+        kernel.assay_scaled_sum.argtypes = [pointer, pointer, count, ctypes.c_double]
+        kernel.assay_all_whole.argtypes = [pointer, pointer, count]
         for function in (kernel.assay_extent, kernel.assay_pack, kernel.assay_quantise):
             function.restype = None
+        kernel.assay_scaled_sum.restype = count
     return kernel

@@ -6,25 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-LOWEST_HIGH = -900  # magnitudes below 2^-900 are bounded by it, which keeps scales finite
-
-
 class Extent(NamedTuple):
     """What is asked of values before they are scaled.
 
     Args:
-        top: the largest magnitude; NaN if a value is not finite.
-        least: the smallest value.
+        top: the largest magnitude; not finite if some value is not.
         num_zeros: how many are zero.
-        bound: with ``high`` of the top, the sum of the magnitudes is less than bound 2^(high - 31).
-        all_whole: whether all are whole numbers.
+        num_negative: how many have a minus sign, that of minus zero included.
     """
 
     top: float
-    least: float
     num_zeros: int
-    bound: int
-    all_whole: bool
+    num_negative: int
 
 
 class Packing(NamedTuple):
@@ -43,23 +36,21 @@ class Packing(NamedTuple):
     has_hidden_rows: bool
 
 
-def high(top: float) -> int:
-    """The least h with top < 2^h, or `LOWEST_HIGH`."""
-    return max(int(np.frexp(top)[1]), LOWEST_HIGH)
-
-
 def extent(values: np.ndarray, rows: np.ndarray) -> Extent:
-    """The extent of the values of some rows; of a top that is not positive, the rest is 0."""
+    """The extent of the values of some rows."""
     values = values[rows]
-    size = np.abs(values)
-    finite = bool(np.isfinite(values).all())
-    top = float(size.max(initial=0.0)) if finite else np.nan
-    least = float(np.fmin.reduce(values, initial=np.inf))
-    zeros = int(np.count_nonzero(values == 0))
-    if not top > 0:
-        return Extent(top, least, zeros, 0, False)
-    bound = int((size * 2.0 ** (31 - high(top))).astype(np.int64).sum()) + len(values)
-    return Extent(top, least, zeros, bound, bool((np.rint(values) == values).all()))
+    top = float(np.abs(values).max(initial=0.0))
+    return Extent(top, int(np.count_nonzero(values == 0)), int(np.count_nonzero(np.signbit(values))))
+
+
+def scaled_sum(values: np.ndarray, rows: np.ndarray, power: int) -> int:
+    """The sum of |v| 2^power, each without its fraction; exact in any order."""
+    return int((np.abs(values[rows]) * 2.0**power).astype(np.int64).sum())
+
+
+def all_whole(values: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether the values of some rows are whole numbers."""
+    return bool((np.rint(values[rows]) == values[rows]).all())
 
 
 def pack(

@@ -139,9 +139,20 @@ INLINE void sum_targets_of(const Problem *p, const int32_t *rows, int64_t count,
         add_target(p, sums, p->first, p->second, rows[i], layout);
 }
 
+/* All rows, from the first to the last. */
+FOR_WIDE_VECTORS static int64_t sum_records(const int32_t *records, int64_t count)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < count; i++)
+        sum += widen(records[i]);
+    return sum;
+}
+
 void sum_targets(const Problem *p, const int32_t *rows, int64_t count, int64_t *sums)
 {
-    if (p->layout == PACKED)
+    if (p->layout == PACKED && count == p->num_rows)
+        *sums += sum_records(p->first, count);
+    else if (p->layout == PACKED)
         sum_targets_of(p, rows, count, sums, PACKED);
     else if (p->layout == WIDE)
         sum_targets_of(p, rows, count, sums, WIDE);
