@@ -113,7 +113,7 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
         nodes=nodes[order],
         sets=np.concatenate(sets),
         set_at=set_at[order] if categories else set_at,
-        values=values[order],
+        values=values[order].astype(np.float64, copy=False),
         original=(order - joined.roots[joined.owner]).astype(np.int32),
         roots=joined.roots,
         depths=depths,
@@ -184,6 +184,8 @@ class _Joined:
         self.right = self.root + _concatenated([tree.right for tree in trees], np.int64)[self.inner]
         self.listed = _concatenated([tree.categories for tree in trees], np.int64)
         num_listed = _concatenated([np.diff(tree.category_offsets) for tree in trees], np.int64)
+        if (num_listed < 0).any() or num_listed.sum() != len(self.listed):
+            raise ValueError("a tree is malformed: its category_offsets do not part its categories")
         self.listing = np.repeat(np.arange(self.size), num_listed)  # the node of each listed category
         self._check()
 
