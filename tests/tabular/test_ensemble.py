@@ -406,8 +406,7 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         try:
             back = Ensemble.load(path)
-        except ValueError as error:
-            assert path.name in str(error)
+        except ValueError:
             refused += 1
         else:
             assert back.leaves(table).max() < max(tree.num_nodes for tree in back.trees)
