@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -104,7 +105,8 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
     sets.append(np.zeros(np.iinfo(dtype).max // 32 + 1, np.uint32))  # what lies past the last set may be read
 
     place, nodes["left"], depths = joined.layout()
-    order = np.argsort(place)
+    order = np.empty_like(place)
+    order[place] = np.arange(len(place))
     values = np.concatenate([tree.value for tree in trees]) if trees else np.empty((0, 1))
     return Packed(
         slots=tuple(slots),
@@ -230,7 +232,9 @@ class _Joined:
 
     def numbers(self) -> Iterator[_NumericSplits]:
         """The splits on numbers by feature and by the side of missing values."""
-        for feature, nodes in self._by_feature(category=False):
+        for feature, nodes in self._by_feature:
+            if self.schema[feature].kind == "category":
+                continue
             thresholds, limits = np.unique(self.threshold[nodes], return_inverse=True)
             missing_left = self.missing_left[nodes]
             for side in (False, True):
@@ -239,7 +243,9 @@ class _Joined:
 
     def categories(self) -> Iterator[_CategorySplits]:
         """The splits on categories by feature."""
-        for feature, nodes in self._by_feature(category=True):
+        for feature, nodes in self._by_feature:
+            if self.schema[feature].kind != "category":
+                continue
             num_categories = len(self.schema[feature].categories)
             here = np.flatnonzero(self.feature[self.listing] == feature)
             missing = np.flatnonzero(self.missing_left[nodes])  # missing is one more category
@@ -251,12 +257,13 @@ class _Joined:
             np.bitwise_or.at(sets, (index, code >> 5), np.uint32(1) << (code & 31).astype(np.uint32))
             yield _CategorySplits(feature, codes, nodes, sets)
 
-    def _by_feature(self, *, category: bool) -> Iterator[tuple[int, np.ndarray]]:
-        nodes = self.inner[np.argsort(self.feature[self.inner], kind="stable")]
+    @cached_property
+    def _by_feature(self) -> list[tuple[int, np.ndarray]]:
+        """The inner nodes, ascending, of each feature that some of them split on."""
+        feature = self.feature[self.inner].astype(np.min_scalar_type(len(self.schema)))  # few bits sort fast
+        nodes = self.inner[np.argsort(feature, kind="stable")]
         features, starts = np.unique(self.feature[nodes], return_index=True)
-        for feature, group in zip(features.tolist(), np.split(nodes, starts[1:]), strict=False):
-            if (self.schema[feature].kind == "category") == category:
-                yield feature, group
+        return list(zip(features.tolist(), np.split(nodes, starts[1:]), strict=False))
 
 
 def _classes(listed: np.ndarray, sets: np.ndarray, num_categories: int) -> np.ndarray:
