@@ -59,6 +59,7 @@ class GBDT(Boosting, ImpurityTree):
         criterion: what a tree decreases; gradients are numbers, so only "squared_error".
         max_depth: splits between root and leaf at most; None for no limit.
         max_bins: as in every tree here; None looks at every distinct value.
+        max_cat_to_onehot: as in every tree here; shallow trees gain from splitting categories in two groups.
         n_iter_no_change: stop after a round whose held-out loss is not smaller, by ``tol``, than any of the
             so many before; None to run all rounds.
         validation_fraction: share of the rows held out for that, in (0, 1).
@@ -68,6 +69,7 @@ class GBDT(Boosting, ImpurityTree):
     criterion: str = "squared_error"
     max_depth: int | None = 3
     max_bins: int | None = 255
+    max_cat_to_onehot: int | None = 4
     n_iter_no_change: int | None = None
     tol: float = 1e-4
 
@@ -110,7 +112,7 @@ class GBDT(Boosting, ImpurityTree):
         num_rows = codes.num_rows
         wide = self.max_bins is None or num_rows <= FEW_ROWS
         total = float(num_rows if rows.weight is None else rows.weight.sum()) * self.subsample
-        limits = self._limits(num_rows, len(codes.bins.features), None, total)
+        limits = self._limits(num_rows, len(codes.bins.features), total)
         # A split that gains nothing is noise here: where all gradients are equal, rounding would choose it.
         limits = replace(limits, min_gain=max(0.0, limits.min_gain))
 
