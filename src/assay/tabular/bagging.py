@@ -100,7 +100,6 @@ class Bagging(Estimator):
                 if unseen is not None and outputs is not None:
                     unseen.add(outside, outputs)
                 if monitor is not None and monitor(len(members), self):
-                    pool.shutdown(cancel_futures=True)
                     break
         if unseen is not None:
             self._keep_unseen(unseen.mean(), target)

