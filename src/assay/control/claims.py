@@ -192,8 +192,7 @@ claims = (
     ),
     Claim(
         name="control/mc-epsilon-greedy-learns-the-soft-optimum",
-        statement="MC epsilon-greedy learns to choose as an optimal policy does at epsilon 0.1, and no longer "
-        "does at 0.2.",
+        statement="MC epsilon-greedy learns to choose as an optimal policy does at epsilon 0.1, not at 0.2.",
         source=f"{_ZHAO}, Section 5.4 and Figure 5.7",
         predictions=(
             Prediction(
