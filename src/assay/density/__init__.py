@@ -1,0 +1,1 @@
+"""Density: model a distribution over binary vectors, and sample from it."""

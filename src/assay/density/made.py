@@ -1,0 +1,253 @@
+"""MADE, the masked autoencoder: a network whose masks let every output see only the bits before it.
+
+Masks on the weights of an ordinary network cut every path from a bit to itself and to those before it, so that
+one pass gives all conditionals. Several sets of masks, each with its own order, share the weights.
+
+Reference:
+    Germain, Gregor, Murray, Larochelle. "MADE: Masked Autoencoder for Distribution Estimation". ICML 2015.
+    arXiv:1502.03509v2
+    Implements: the masks of Eq. (12), (13) for one hidden layer and for deep networks, direct connections from
+        input to output, order-agnostic and connectivity-agnostic training by cycling through sets of masks.
+    Departs: the degrees of a hidden layer are spread evenly over their range and then shuffled, so that none
+        is missing by chance; trained by Adam with early stopping; a sample costs one pass in all, because
+        every hidden unit is computed when the last bit that it sees is known.
+    Verified: paths counted by loops; gradient by finite differences, 1e-7, and against torch's automatic
+        differentiation, 1e-10; without hidden layers it is FVSBN, 1e-12.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.core.run import Run
+from assay.density.autoregressive import Autoregressive, Sweep, draw_orders, natural_order
+from assay.density.contract import BinaryData, Bits
+from assay.density.likelihood import (
+    log_likelihood,
+    negative_log_likelihood,
+    sigmoid,
+    smoothed_log_odds,
+)
+from assay.density.model import Array, Weights
+from assay.density.training import check_settings, train
+
+Degrees = Sequence[NDArray[np.int64]]
+"""Of the inputs, 1 to D, and of every hidden layer: a unit sees the bits of at most its degree."""
+
+
+def draw_degrees(order: NDArray[np.int64], hidden: Sequence[int], rng: np.random.Generator) -> Degrees:
+    """Degrees for a network in this order, Section 3 and 4.1.
+
+    Args:
+        order: the position of every variable, from 0.
+        hidden: units of every hidden layer.
+        rng: of the shuffles.
+    """
+    degrees = [order + 1]
+    highest = max(1, len(order) - 1)
+    for units in hidden:
+        lowest = int(degrees[-1].min())
+        spread = lowest + np.arange(units) * (highest - lowest + 1) // units
+        if units < highest - lowest + 1:  # Too few for all degrees: a random choice.
+            spread = rng.choice(np.arange(lowest, highest + 1), units, replace=False)
+        degrees.append(rng.permutation(spread))
+    return degrees
+
+
+def masks(degrees: Degrees) -> tuple[list[NDArray[np.bool_]], NDArray[np.bool_]]:
+    """Of every layer's weights, the output's last, and of the direct connections."""
+    inputs, last = degrees[0], degrees[-1]
+    pairs = zip(degrees[:-1], degrees[1:], strict=True)
+    layers = [above[None, :] >= below[:, None] for below, above in pairs]  # Eq. (12)
+    direct = inputs[None, :] > inputs[:, None]
+    # Without hidden layers there is no output layer beside the direct connections.
+    output = [inputs[None, :] > last[:, None]] if len(degrees) > 1 else []  # Eq. (13)
+    return layers + output, direct
+
+
+def masked(weights: Weights, degrees: Degrees) -> Weights:
+    """The weights with zeros where the masks cut."""
+    layers, direct = masks(degrees)
+    cut = {f"W{i}": mask for i, mask in enumerate(layers)} | {"direct": direct}
+    return {name: w * cut[name] if name in cut else w for name, w in weights.items()}
+
+
+def made_logits(x: Array, weights: Weights, num_hidden: int) -> tuple[Array, list[Array]]:
+    """The log-odds of every bit given those before it, and the hidden layers.
+
+    Args:
+        x: 0 and 1, of shape (rows, variables).
+        weights: masked: `W0`, `c0`, ... of the hidden layers, `W<num_hidden>` of the output, `direct` if there
+            are direct connections, and `b`.
+        num_hidden: number of hidden layers.
+    """
+    layers = [x]
+    for i in range(num_hidden):
+        hidden = layers[-1] @ weights[f"W{i}"]
+        hidden += weights[f"c{i}"]
+        layers.append(np.maximum(hidden, 0, out=hidden))
+    logits = np.tile(weights["b"], (len(x), 1))
+    if num_hidden:
+        logits += layers[-1] @ weights[f"W{num_hidden}"]
+    if "direct" in weights:
+        logits += x @ weights["direct"]
+    return logits, layers[1:]
+
+
+def made_gradient(x: Array, weights: Weights, degrees: Degrees) -> tuple[float, Weights]:
+    """The mean negative log-likelihood of rows, and its gradient with respect to weights that are not masked."""
+    num_hidden = len(degrees) - 1
+    cut = masked(weights, degrees)
+    logits, hidden = made_logits(x, cut, num_hidden)
+    loss = negative_log_likelihood(log_likelihood(logits, x))
+    error = sigmoid(logits, out=logits)
+    error -= x
+    error /= len(x)
+    slope = {"b": error.sum(axis=0)}
+    if "direct" in weights:
+        slope["direct"] = x.T @ error
+    layers = [x, *hidden]
+    for i in reversed(range(num_hidden + 1 if num_hidden else 0)):
+        slope[f"W{i}"] = layers[i].T @ error
+        if i:
+            error = error @ cut[f"W{i}"].T
+            error *= layers[i] > 0  # the derivative of the rectifier
+            slope[f"c{i - 1}"] = error.sum(axis=0)
+    return loss, masked(slope, degrees)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MADEModel(Autoregressive):
+    """A masked network, averaged over its sets of masks.
+
+    `structure` holds the `orders`, and for every hidden layer `degrees<i>`, one row per set of masks.
+    """
+
+    family = "made"
+
+    @property
+    def num_hidden(self) -> int:
+        """How many hidden layers."""
+        return len(self.structure) - 1
+
+    def degrees(self, member: int) -> Degrees:
+        """Of the inputs and the hidden layers in a set of masks."""
+        hidden = [self.structure[f"degrees{i}"][member] for i in range(self.num_hidden)]
+        return [self.structure["orders"][member] + 1, *hidden]
+
+    @cached_property
+    def _only(self) -> Weights:
+        """The masked weights of the first set of masks."""
+        return masked(self.weights, self.degrees(0))
+
+    def _masked(self, member: int) -> Weights:
+        return self._only if member == 0 else masked(self.weights, self.degrees(member))
+
+    def logits(self, x: Array, member: int = 0) -> Array:
+        """The log-odds of every bit given those before it, under one set of masks."""
+        return made_logits(x, self._masked(member), self.num_hidden)[0]
+
+    def complete(self, sweep: Sweep, member: int = 0) -> None:
+        """Visits every variable in order. A unit of degree k is computed once, when k bits are known."""
+        weights, degrees = self._masked(member), self.degrees(member)
+        layers = [sweep.x] + [np.zeros((len(sweep.x), len(d)), sweep.x.dtype) for d in degrees[1:]]
+        output = weights.get(f"W{self.num_hidden}")
+        direct = weights.get("direct")
+        for known, d in enumerate(np.argsort(degrees[0]).tolist()):
+            for i in range(self.num_hidden):
+                new = np.flatnonzero(degrees[i + 1] == known)
+                if len(new):
+                    hidden = layers[i] @ weights[f"W{i}"][:, new] + weights[f"c{i}"][new]
+                    layers[i + 1][:, new] = np.maximum(hidden, 0)
+            logit = np.full(len(sweep.x), weights["b"][d])
+            if output is not None:
+                logit += layers[-1] @ output[:, d]
+            if direct is not None:
+                logit += sweep.x @ direct[:, d]
+            sweep.visit(d, logit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MADE:
+    """A masked network.
+
+    Args:
+        hidden: units of the hidden layer, or of each hidden layer.
+        direct: whether inputs are also connected to outputs directly.
+        num_masks: sets of masks that training cycles through, and whose probabilities are averaged.
+        random_orders: a random order for every set of masks, and not the data's own.
+        learning_rate: of Adam.
+        batch_size: rows per step.
+        max_epochs: rounds over the rows at most; a budget takes its place.
+        patience: stop after so many epochs in which held-out rows did not gain.
+    """
+
+    hidden: int | tuple[int, ...] = 200
+    direct: bool = True
+    num_masks: int = 1
+    random_orders: bool = False
+    learning_rate: float = 0.003
+    batch_size: int = 50
+    max_epochs: int = 200
+    patience: int = 8
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if any(units < 1 for units in self._hidden) or self.num_masks < 1:
+            raise ValueError(f"expected hidden units and num_masks of at least 1, got {self}")
+        if not self._hidden and not self.direct:
+            raise ValueError("without hidden layers and direct connections nothing is connected")
+
+    @property
+    def _hidden(self) -> tuple[int, ...]:
+        return (self.hidden,) if isinstance(self.hidden, int) else tuple(self.hidden)
+
+    def fit(self, data: BinaryData, *, run: Run) -> MADEModel:
+        """The fitted distribution."""
+        model = self.start(data, run.rng("weights"), run.rng("orders"))
+        turn = 0
+
+        def gradient(weights: Weights, x: Array, rng: np.random.Generator) -> tuple[float, Weights]:
+            nonlocal turn
+            turn += 1
+            return made_gradient(x, weights, model.degrees(turn % self.num_masks))
+
+        def score(weights: Weights, x: Bits) -> float:
+            return negative_log_likelihood(replace(model, weights=weights).log_prob(x))
+
+        weights, history = train(
+            model.weights,
+            gradient,
+            score,
+            data,
+            run,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+        )
+        return replace(model, weights=weights, history=history)
+
+    def start(self, data: BinaryData, rng: np.random.Generator, drawing: np.random.Generator) -> MADEModel:
+        """The model before training: independent bits."""
+        D = data.num_variables
+        orders = natural_order(D).repeat(self.num_masks, axis=0)
+        if self.random_orders:
+            orders = draw_orders(self.num_masks, D, drawing)
+        degrees = [draw_degrees(order, self._hidden, drawing)[1:] for order in orders]
+        structure = {f"degrees{i}": np.stack(d) for i, d in enumerate(zip(*degrees, strict=True))}
+        weights = {"b": smoothed_log_odds(data.x).astype(np.float32)}
+        below = D
+        for i, units in enumerate(self._hidden):
+            weights[f"W{i}"] = rng.normal(0, np.sqrt(2 / below), (below, units)).astype(np.float32)
+            weights[f"c{i}"] = np.zeros(units, np.float32)
+            below = units
+        if self._hidden:
+            weights[f"W{len(self._hidden)}"] = np.zeros((below, D), np.float32)
+        if self.direct:
+            weights["direct"] = np.zeros((D, D), np.float32)
+        structure = {"orders": orders} | structure
+        return MADEModel(weights=weights, structure=structure, picture=data.picture)
