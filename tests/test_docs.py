@@ -29,7 +29,7 @@ def test_links_lead_somewhere(readme):
 @pytest.mark.parametrize("readme", READMES, ids=lambda p: p.name)
 def test_commands_of_the_readme_parse(readme):
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    text = readme.read_text("utf-8")
+    text = "\n".join(re.findall(r"```sh\n(.*?)```", readme.read_text("utf-8"), re.DOTALL))
     for target in re.findall(r"^make (\w+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     listed = subprocess.run(

@@ -25,17 +25,24 @@ def test_folder_appears_whole_or_not_at_all(tmp_path):
 def test_many_writers_of_one_folder_end_with_one_whole_folder(tmp_path):
     target = tmp_path / "target"
 
+    failures = []
+
     def write(number: int) -> None:
-        with atomic_folder(target) as folder:
-            for name in "abc":
-                (folder / name).write_text(str(number))
+        try:
+            with atomic_folder(target) as folder:
+                for name in "abc":
+                    (folder / name).write_text(str(number))
+        except OSError as error:
+            failures.append(error)
 
     threads = [threading.Thread(target=write, args=(i,)) for i in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert not failures
     assert len({(target / name).read_text() for name in "abc"}) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
 def test_text_is_replaced_atomically_and_leftovers_are_removed(tmp_path):

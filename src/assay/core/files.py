@@ -1,8 +1,10 @@
 """Files that are either whole or not there: written under a temporary name, renamed when complete."""
 
 import contextlib
+import errno
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,19 +29,24 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Renames `folder` to `target`, replacing what is there."""
-    old = target.with_name(f".{target.name}-old-{os.getpid()}")
-    for _ in range(3):
+    """Renames `folder` to `target`, replacing what is there.
+
+    Raises:
+        OSError: it cannot be renamed, or others kept putting a folder there in between.
+    """
+    for _ in range(100):
+        old = target.with_name(f".{target.name}-{secrets.token_hex(8)}")
         with contextlib.suppress(FileNotFoundError):
             os.replace(target, old)
         try:
             os.replace(folder, target)
-            break
-        except OSError:  # Somebody else published between our two renames: theirs gives way again.
-            continue
-    else:
-        raise OSError(f"could not publish {target}: another process keeps writing it")
-    shutil.rmtree(old, ignore_errors=True)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+    raise OSError(f"could not publish {target}: other processes keep writing it")
 
 
 def write_text(path: Path, text: str) -> None:
