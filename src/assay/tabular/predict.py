@@ -13,7 +13,9 @@ from assay.tabular.binning import address, in_shares, sources
 from assay.tabular.kernel import library
 from assay.tabular.packing import Packed
 
-RECORDS_SIZE = 1 << 16  # bytes of the records of the rows that are predicted together: they stay in the cache
+# Bytes of the records of the rows that are predicted together. They stay in the cache, but the larger a tree
+# is, the more rows must descend it before the next one takes its place there.
+RECORDS_SIZE, LARGEST_RECORDS_SIZE = 1 << 16, 1 << 20
 
 
 class _Model(ctypes.Structure):
@@ -62,8 +64,10 @@ def add(packed: Packed, table: Table, sums: np.ndarray, threads: int) -> None:
 
 
 def _predict(kernel: ctypes.CDLL, packed: Packed, table: Table, target: _Target, threads: int) -> None:
-    zeros = Column("", "numeric", np.broadcast_to(0.0, table.num_rows))
-    columns = [table.columns[slot.feature] if slot.feature >= 0 else zeros for slot in packed.slots]
+    columns = [
+        table.columns[slot.feature] if slot.feature >= 0 else Column("", "numeric", np.zeros(table.num_rows))
+        for slot in packed.slots
+    ]
     described = sources(columns, [slot.coding for slot in packed.slots])
     model = _Model(
         sources=address(described),
@@ -81,7 +85,9 @@ def _predict(kernel: ctypes.CDLL, packed: Packed, table: Table, target: _Target,
         width=packed.dtype.itemsize,
     )
     record_size = len(packed.slots) * packed.dtype.itemsize
-    block = max(64, RECORDS_SIZE // record_size & -64)
+    largest_tree = int(np.diff(packed.roots).max(initial=0)) * packed.nodes.itemsize
+    records_size = min(max(RECORDS_SIZE, 4 * largest_tree), LARGEST_RECORDS_SIZE)
+    block = max(64, records_size // record_size & -64)
 
     def predict_share(first: int, count: int) -> None:
         scratch = np.empty(min(block, count + 63) * record_size, np.uint8)  # whole groups of 64 rows
