@@ -306,7 +306,11 @@ def test_improvements_among_soft_policies(rule, changed):
     assert np.array_equal(greedy[3], greedy[2])
     assert_printed(iterates[-1][0], G[rule], 3)
     if rule == "both":
-        expected = ["DRRDD DLRRS SLDRU URSLU URUSU", "DRRDD DDDDD RDDDL RRSLL RRULL", "DRRDD DDDDD RDDDL RRSLL URULL"]
+        expected = [
+            "DRRDD DLRRS SLDRU URSLU URUSU",
+            "DRRDD DDDDD RDDDL RRSLL RRULL",
+            "DRRDD DDDDD RDDDL RRSLL URULL",
+        ]
         for actions, letters in zip(greedy, expected, strict=False):
             assert np.array_equal(actions, world.policy(letters))
 

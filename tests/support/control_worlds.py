@@ -67,9 +67,7 @@ def naive_q(mdp, v, state, action):
 
 
 def naive_action_values(mdp, v):
-    return np.array(
-        [[naive_q(mdp, v, s, a) for a in range(mdp.num_actions)] for s in range(mdp.num_states)]
-    )
+    return np.array([[naive_q(mdp, v, s, a) for a in range(mdp.num_actions)] for s in range(mdp.num_states)])
 
 
 def linear_programme(mdp):

@@ -1,4 +1,7 @@
-"""The grid world as a Gymnasium environment, with the transition table of Gymnasium's own toy worlds."""
+"""The grid world as a Gymnasium environment, with the transition table of Gymnasium's own toy worlds.
+
+`GridWorld.env` makes one, and so does `gymnasium.make("assay.control.grid_world_env:assay/GridWorld-v0")`.
+"""
 
 from typing import Any, ClassVar
 
@@ -23,7 +26,7 @@ class GridWorldEnv(gymnasium.Env[int, int]):
         initial_state_distrib: the probability of every state as the first.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
 
     def __init__(self, world: GridWorld | None = None, render_mode: str | None = None) -> None:
         if render_mode not in (None, "ansi"):
@@ -74,3 +77,6 @@ class GridWorldEnv(gymnasium.Env[int, int]):
             "\n".join([f"after {ACTIONS[self._action]}:" if self._action is not None else "start:", *rows])
             + "\n"
         )
+
+
+gymnasium.register("assay/GridWorld-v0", entry_point=GridWorldEnv)
