@@ -77,7 +77,9 @@ def power(values: np.ndarray, rows: np.ndarray, extent: Extent, largest: Format)
     room = largest[1] - len(rows)  # rounding adds at most half a unit per row
     if len(rows) * largest[0] > room:
         high = max(high, LOWEST_HIGH)
-        bound = _scaled_sum(values, rows, 31 - high) + len(rows)  # the sum is less than this times 2^(high - 31)
+        bound = _scaled_sum(values, rows, 31 - high) + len(
+            rows
+        )  # the sum is less than this times 2^(high - 31)
         halvings = (-(-bound // room) - 1).bit_length()
         shift = (room // bound).bit_length() - 1 if room >= bound else -halvings
         greatest = min(greatest, shift + 31 - high)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+
 class Extent(NamedTuple):
     """What is asked of values before they are scaled.
 

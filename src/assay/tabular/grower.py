@@ -213,8 +213,7 @@ def _problem(
         raise ValueError("a tree needs at least one row of non-zero weight, got none")
     highs = [np.zeros(0) if feature.kind == "category" else feature.high for feature in bins]
     return Problem(
-        columns=codes.columns,
-        records=codes.rows,
+        codes=codes,
         layout=_layout(codes.bins),
         features=np.arange(len(bins), dtype=np.int32)
         if features is None
@@ -239,7 +238,9 @@ def _layout(bins: Bins) -> BinLayout:
             is_category=np.array([feature.kind == "category" for feature in bins.features]),
             is_exact=np.array([np.array_equal(feature.low, feature.high) for feature in bins.features]),
             highs=np.concatenate([np.zeros(0), *(feature.high for feature in numeric)]),
-            edges=np.concatenate([np.zeros(0), *(np.append(feature.thresholds, np.inf) for feature in numeric)]),
+            edges=np.concatenate(
+                [np.zeros(0), *(np.append(feature.thresholds, np.inf) for feature in numeric)]
+            ),
             high_offsets=np.cumsum([0, *(len(feature.high) for feature in bins.features)]),
             category_bins=np.concatenate([feature.category_bins for feature in bins.features]),
             category_offsets=np.cumsum([0, *(len(feature.category_bins) for feature in bins.features)]),
@@ -327,7 +328,9 @@ def _categories_left(layout: BinLayout, raw: RawTree) -> tuple[np.ndarray, np.nd
     nodes = np.flatnonzero(raw.num_bins_left)  # at a split some bin goes left
     sizes, features = raw.num_bins_left[nodes], raw.feature[nodes]
     goes_left = np.zeros((len(nodes), int(layout.num_bins.max()) + 1), bool)
-    goes_left[np.repeat(np.arange(len(nodes)), sizes), raw.bins_left[_ranges(raw.bins_begin[nodes], sizes)]] = True
+    goes_left[
+        np.repeat(np.arange(len(nodes)), sizes), raw.bins_left[_ranges(raw.bins_begin[nodes], sizes)]
+    ] = True
     goes_left[np.arange(len(nodes)), layout.num_bins[features]] = raw.missing_left[nodes]
     # Every category that may go left, by its bin; one without a training row has the bin of missing values.
     first = layout.category_offsets[features]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import threading
+from dataclasses import dataclass
 from functools import cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from assay.tabular import reference
+from assay.tabular.bins import Codes
 from assay.tabular.fixed_point import Statistics
 from assay.tabular.kernel import library
 from assay.tabular.reference import MASK, Problem, RawTree
@@ -15,8 +20,8 @@ from assay.tabular.reference import MASK, Problem, RawTree
 LAYOUTS = {"packed": 0, "wide": 1, "classes": 2}
 CRITERIA = {"newton": 0, "gini": 1, "entropy": 2}
 POINTERS = (
-    "columns", "records", "num_bins", "is_category", "is_exact", "highs", "high_offsets", "features", "rows", "first",
-    "second",
+    "columns", "records", "bundle_begin", "members", "factors", "num_codes", "num_bins", "is_category", "is_exact",
+    "highs", "high_offsets", "features", "rows", "first", "second",
 )  # fmt: skip
 
 
@@ -31,11 +36,9 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_double) for name in ("features_per_level", "features_per_node")),
         *((name, ctypes.c_int64) for name in ("min_samples_split", "min_samples_leaf", "min_weight")),
         ("seed", ctypes.c_uint64),
-        *((name, ctypes.c_int32) for name in ("width", "num_features", "num_used", "layout", "criterion")),
-        *(
-            (name, ctypes.c_int32)
-            for name in ("num_classes", "counted", "has_hidden_rows", "max_depth", "max_leaves", "max_features")
-        ),
+        *((name, ctypes.c_int32) for name in ("width", "num_features", "num_used", "num_bundles")),
+        *((name, ctypes.c_int32) for name in ("layout", "criterion", "num_classes", "counted")),
+        *((name, ctypes.c_int32) for name in ("has_hidden_rows", "max_depth", "max_leaves", "max_features")),
         *((name, ctypes.c_int32) for name in ("random_thresholds", "max_categories_onehot", "threads")),
     ]
 
@@ -62,15 +65,97 @@ NODE = np.dtype(
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Records:
+    """The codes row by row, for histograms of all features at once.
+
+    Features of few codes share a byte: the fewer bytes, the fewer additions. A bundle's code is the sum of its
+    features' codes, each times its factor.
+
+    Args:
+        bundle_begin: int32[bundles + 1], where each bundle's features begin in ``members``.
+        members: int32[features], the features by bundle.
+        factors: int32[features].
+        num_codes: int32[features], bins, and the missing one where it occurs.
+        codes: unsigned [rows, stride], padded to 16 bytes.
+    """
+
+    bundle_begin: np.ndarray
+    members: np.ndarray
+    factors: np.ndarray
+    num_codes: np.ndarray
+    codes: np.ndarray
+
+    @classmethod
+    def of(cls, codes: Codes) -> Records:
+        """The records of codes; their content is left to the kernel."""
+        num_codes = (
+            np.array([feature.num_bins for feature in codes.bins.features], np.int32) + codes.has_missing
+        )
+        itemsize = codes.columns.itemsize
+        bundles: list[list[int]] = []
+        for feature in np.argsort(-num_codes, kind="stable").tolist():
+            for bundle in bundles if itemsize == 1 else ():
+                if math.prod(num_codes[[*bundle, feature]].tolist()) <= 256:
+                    bundle.append(feature)
+                    break
+            else:
+                bundles.append([feature])
+        factors = np.ones(len(num_codes), np.int32)
+        for bundle in bundles:
+            factors[bundle[1:]] = np.cumprod(num_codes[bundle[:-1]])
+        stride = -(-len(bundles) * itemsize // 16) * 16 // itemsize
+        return cls(
+            bundle_begin=np.cumsum([0, *map(len, bundles)], dtype=np.int32),
+            members=np.concatenate(bundles).astype(np.int32),
+            factors=factors,
+            num_codes=num_codes.astype(np.int32),
+            codes=np.empty((codes.num_rows, stride), codes.columns.dtype),
+        )
+
+
+_records: WeakKeyDictionary[Codes, Records] = WeakKeyDictionary()
+_records_lock = threading.Lock()
+
+
 def grow(problem: Problem, threads: int) -> RawTree:
     """The tree of a problem."""
     kernel = _compiled()
     if kernel is None:
         return reference.grow(problem)
-    statistics, limits, layout = problem.statistics, problem.limits, problem.layout
+    argument, kept_alive = _argument(problem, threads)
+    if _wants_histograms(problem):
+        with _records_lock:
+            records = _records.get(problem.codes)
+            if records is None:
+                records = Records.of(problem.codes)
+                _set_records(argument, records)
+                kernel.assay_bundle(ctypes.byref(argument), records.codes.ctypes.data)
+                _records[problem.codes] = records
+        _set_records(argument, records)
+    leaf = np.full(problem.codes.num_rows, -1, np.int32)
+    tree = kernel.assay_grow(ctypes.byref(argument), leaf.ctypes.data)
+    del kept_alive
+    if not tree:
+        raise MemoryError("no memory to grow a tree")
+    try:
+        return _raw_tree(tree.contents, problem.statistics, leaf)
+    finally:
+        kernel.assay_free_tree(tree)
+
+
+def _wants_histograms(problem: Problem) -> bool:
+    """Whether most features are looked at in every node, so that sums of all of them pay."""
+    limits = problem.limits
+    every = limits.max_features is None or limits.max_features >= len(problem.features)
+    return every and limits.features_per_level * limits.features_per_node >= 0.5
+
+
+def _argument(problem: Problem, threads: int) -> tuple[_Problem, dict[str, np.ndarray | None]]:
+    """The argument of the kernel, without records, and the arrays that it points to."""
+    statistics, limits, layout, codes = problem.statistics, problem.limits, problem.layout, problem.codes
     arrays = {
-        "columns": problem.columns,
-        "records": problem.records,
+        "columns": codes.columns,
         "num_bins": layout.num_bins,
         "is_category": layout.is_category,
         "is_exact": layout.is_exact,
@@ -84,8 +169,7 @@ def grow(problem: Problem, threads: int) -> RawTree:
     l1, l2, max_delta_step = problem.penalties
     argument = _Problem(
         **{name: None if array is None else array.ctypes.data for name, array in arrays.items()},
-        num_rows=problem.columns.shape[1],
-        stride=problem.records.shape[1],
+        num_rows=codes.num_rows,
         num_kept=len(statistics.rows),
         units=statistics.units,
         l1=l1,
@@ -98,7 +182,7 @@ def grow(problem: Problem, threads: int) -> RawTree:
         min_samples_leaf=limits.min_samples_leaf,
         min_weight=problem.min_weight,
         seed=problem.seed & MASK,
-        width=problem.columns.itemsize,
+        width=codes.columns.itemsize,
         num_features=len(layout.num_bins),
         num_used=len(problem.features),
         layout=LAYOUTS[statistics.layout],
@@ -114,14 +198,15 @@ def grow(problem: Problem, threads: int) -> RawTree:
         max_categories_onehot=min(limits.max_categories_onehot, 2**31 - 1),
         threads=threads,
     )
-    leaf = np.full(problem.columns.shape[1], -1, np.int32)
-    tree = kernel.assay_grow(ctypes.byref(argument), leaf.ctypes.data)
-    if not tree:
-        raise MemoryError("no memory to grow a tree")
-    try:
-        return _raw_tree(tree.contents, statistics, leaf)
-    finally:
-        kernel.assay_free_tree(tree)
+    return argument, arrays
+
+
+def _set_records(argument: _Problem, records: Records) -> None:
+    argument.records = records.codes.ctypes.data
+    argument.stride = records.codes.shape[1]
+    argument.num_bundles = len(records.bundle_begin) - 1
+    for name in ("bundle_begin", "members", "factors", "num_codes"):
+        setattr(argument, name, getattr(records, name).ctypes.data)
 
 
 def _raw_tree(tree: _Tree, statistics: Statistics, leaf: np.ndarray) -> RawTree:
@@ -164,6 +249,8 @@ def _compiled() -> ctypes.CDLL | None:
     if kernel is not None:
         kernel.assay_grow.restype = ctypes.POINTER(_Tree)
         kernel.assay_grow.argtypes = [ctypes.POINTER(_Problem), ctypes.c_void_p]
+        kernel.assay_bundle.restype = None
+        kernel.assay_bundle.argtypes = [ctypes.POINTER(_Problem), ctypes.c_void_p]
         kernel.assay_free_tree.restype = None
         kernel.assay_free_tree.argtypes = [ctypes.POINTER(_Tree)]
     return kernel

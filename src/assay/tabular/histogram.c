@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* Features whose codes are bytes lie equally far apart, and not at a power of two, where equal bins of all features
+/* Bundles whose codes are bytes lie equally far apart, and not at a power of two, where equal codes of all bundles
    would compete for the same lines of the cache. */
 enum { BYTE_STRIDE = 264, CELL_PADDING = 8 };
 
@@ -39,13 +39,29 @@ INLINE void add_target(const Problem *p, int64_t *cell, const void *first, const
 
 /* -- all features --------------------------------------------------------------------------------------------- */
 
-void histogram_offsets(const Problem *p, int64_t *offsets)
+void allocate_plan(const Problem *p, Arena *arena, Plan *plan)
 {
-    int32_t words = words_per_cell(p);
-    offsets[0] = 0;
-    for (int32_t j = 0; j < p->num_used; j++) {
-        int64_t cells = p->width == 1 ? BYTE_STRIDE : p->num_bins[p->features[j]] + 1 + CELL_PADDING;
-        offsets[j + 1] = offsets[j] + cells * words;
+    size_t bundles = (size_t)p->num_bundles;
+    *plan = (Plan){.bundles = arena_take(arena, bundles * sizeof *plan->bundles),
+                   .num_codes = arena_take(arena, bundles * sizeof *plan->num_codes),
+                   .offsets = arena_take(arena, (bundles + 1) * sizeof *plan->offsets)};
+    uint8_t *is_used = arena_zeros(arena, (size_t)p->num_features);
+    for (int32_t j = 0; j < p->num_used; j++)
+        is_used[p->features[j]] = 1;
+    plan->offsets[0] = 0;
+    for (int32_t b = 0; b < p->num_bundles; b++) {
+        int32_t codes = 1, used = 0;
+        for (int32_t i = p->bundle_begin[b]; i < p->bundle_begin[b + 1]; i++) {
+            codes *= p->num_codes[p->members[i]];
+            used |= is_used[p->members[i]];
+        }
+        if (!used)
+            continue;
+        int64_t cells = p->width == 1 ? BYTE_STRIDE : codes + CELL_PADDING;
+        plan->bundles[plan->count] = b;
+        plan->num_codes[plan->count] = codes;
+        plan->offsets[plan->count + 1] = plan->offsets[plan->count] + cells * words_per_cell(p);
+        plan->count++;
     }
 }
 
@@ -57,51 +73,52 @@ INLINE void prefetch_row(const Problem *p, int64_t row, int32_t width, int32_t l
         __builtin_prefetch((const int64_t *)p->second + row);
 }
 
-/* The loop in which a fit spends most of its time: one byte per feature and one addition per cell. */
-INLINE void add_bytes(const Problem *p, const int32_t *rows, int64_t count, int64_t *histogram, bool all)
+/* The loop in which a fit spends most of its time: one byte per bundle and one addition per cell. */
+INLINE void add_bytes(const Problem *p, const Plan *plan, const int32_t *rows, int64_t count, int64_t *histogram,
+                      bool all)
 {
     const uint8_t *records = p->records;
-    const int32_t *targets = p->first, *features = p->features;
-    int32_t used = p->num_used;
+    const int32_t *targets = p->first, *bundles = plan->bundles;
     for (int64_t i = 0; i < count; i++) {
         if (i + AHEAD < count)
             prefetch_row(p, rows[i + AHEAD], 1, PACKED);
         const uint8_t *record = records + rows[i] * p->stride;
         int64_t target = widen(targets[rows[i]]), *cells = histogram;
         int32_t j = 0;
-        for (; j + 4 <= used; j += 4, cells += 4 * BYTE_STRIDE) {
-            cells[record[all ? j : features[j]]] += target;
-            cells[BYTE_STRIDE + record[all ? j + 1 : features[j + 1]]] += target;
-            cells[2 * BYTE_STRIDE + record[all ? j + 2 : features[j + 2]]] += target;
-            cells[3 * BYTE_STRIDE + record[all ? j + 3 : features[j + 3]]] += target;
+        for (; j + 4 <= plan->count; j += 4, cells += 4 * BYTE_STRIDE) {
+            cells[record[all ? j : bundles[j]]] += target;
+            cells[BYTE_STRIDE + record[all ? j + 1 : bundles[j + 1]]] += target;
+            cells[2 * BYTE_STRIDE + record[all ? j + 2 : bundles[j + 2]]] += target;
+            cells[3 * BYTE_STRIDE + record[all ? j + 3 : bundles[j + 3]]] += target;
         }
-        for (; j < used; j++, cells += BYTE_STRIDE)
-            cells[record[all ? j : features[j]]] += target;
+        for (; j < plan->count; j++, cells += BYTE_STRIDE)
+            cells[record[all ? j : bundles[j]]] += target;
     }
 }
 
-INLINE void add_rows_of(const Problem *p, const int64_t *offsets, const int32_t *rows, int64_t count,
-                        int64_t *histogram, int32_t width, int32_t layout)
+INLINE void add_rows_of(const Problem *p, const Plan *plan, const int32_t *rows, int64_t count, int64_t *histogram,
+                        int32_t width, int32_t layout)
 {
     int32_t words = words_per_cell(p);
     for (int64_t i = 0; i < count; i++) {
         if (i + AHEAD < count)
             prefetch_row(p, rows[i + AHEAD], width, layout);
         const char *record = (const char *)p->records + rows[i] * p->stride * width;
-        for (int32_t j = 0; j < p->num_used; j++)
-            add_target(p, histogram + offsets[j] + (int64_t)code_at(record, p->features[j], width) * words, p->first,
-                       p->second, rows[i], layout);
+        for (int32_t j = 0; j < plan->count; j++) {
+            int64_t cell = plan->offsets[j] + (int64_t)code_at(record, plan->bundles[j], width) * words;
+            add_target(p, histogram + cell, p->first, p->second, rows[i], layout);
+        }
     }
 }
 
-void add_rows(const Problem *p, const int64_t *offsets, const int32_t *rows, int64_t count, int64_t *histogram)
+void add_rows(const Problem *p, const Plan *plan, const int32_t *rows, int64_t count, int64_t *histogram)
 {
-    if (p->width == 1 && p->layout == PACKED && p->num_used == p->num_features)
-        add_bytes(p, rows, count, histogram, true);
+    if (p->width == 1 && p->layout == PACKED && plan->count == p->num_bundles)
+        add_bytes(p, plan, rows, count, histogram, true);
     else if (p->width == 1 && p->layout == PACKED)
-        add_bytes(p, rows, count, histogram, false);
+        add_bytes(p, plan, rows, count, histogram, false);
     else
-        SPECIALISED(add_rows_of, p, offsets, rows, count, histogram);
+        SPECIALISED(add_rows_of, p, plan, rows, count, histogram);
 }
 
 /* -- one feature ---------------------------------------------------------------------------------------------- */
@@ -172,15 +189,57 @@ INLINE int32_t append(Cells *c, int32_t present, int32_t code, const int64_t *ce
     return present + (any != 0);
 }
 
-int32_t cells_of_histogram(const Problem *p, Cells *c, int32_t feature, const int64_t *histogram)
+/* Appends the filled cells of a table of consecutive codes. */
+static int32_t filled_cells(Cells *c, const int64_t *table, int32_t num_codes, int32_t words)
 {
-    int32_t present = 0, words = words_per_cell(p);
+    int32_t present = 0;
     if (words == 1)
-        for (int32_t code = 0; code <= p->num_bins[feature]; code++)
-            present = append(c, present, code, histogram + code, 1);
+        for (int32_t code = 0; code < num_codes; code++)
+            present = append(c, present, code, table + code, 1);
     else
-        for (int32_t code = 0; code <= p->num_bins[feature]; code++)
-            present = append(c, present, code, histogram + (int64_t)code * words, words);
+        for (int32_t code = 0; code < num_codes; code++)
+            present = append(c, present, code, table + (int64_t)code * words, words);
+    return present;
+}
+
+/* Adds to `table` the sums over the other features of a bundle: those of smaller factors lie side by side, those of
+   larger ones repeat the whole. */
+INLINE void add_marginal(const int64_t *histogram, int32_t num_codes, int32_t codes, int32_t factor, int32_t words,
+                         int64_t *table)
+{
+    for (int32_t begin = 0; begin < num_codes; begin += codes * factor) {
+        const int64_t *cells = histogram + (int64_t)begin * words;
+        if (factor == 1)
+            for (int32_t i = 0; i < codes * words; i++)
+                table[i] += cells[i];
+        else
+            for (int32_t code = 0; code < codes; code++)
+                for (int32_t w = 0; w < words; w++) {
+                    int64_t sum = 0;
+                    for (int32_t other = 0; other < factor; other++)
+                        sum += cells[(code * factor + other) * words + w];
+                    table[code * words + w] += sum;
+                }
+    }
+}
+
+FOR_WIDE_VECTORS static void marginal(const int64_t *histogram, int32_t num_codes, int32_t codes, int32_t factor,
+                                      int32_t words, int64_t *table)
+{
+    if (words == 1)
+        add_marginal(histogram, num_codes, codes, factor, 1, table);
+    else
+        add_marginal(histogram, num_codes, codes, factor, words, table);
+}
+
+int32_t cells_of_histogram(const Problem *p, Cells *c, int32_t feature, const int64_t *histogram, int32_t num_codes)
+{
+    int32_t words = words_per_cell(p), codes = p->num_codes[feature];
+    if (codes == num_codes)
+        return filled_cells(c, histogram, codes, words);
+    marginal(histogram, num_codes, codes, p->factors[feature], words, c->table);
+    int32_t present = filled_cells(c, c->table, codes, words);
+    memset(c->table, 0, (size_t)(codes * words) * sizeof *c->table);
     return present;
 }
 
@@ -237,7 +296,44 @@ int32_t cells_of_rows(const Problem *p, Cells *c, int32_t feature, const NodeRow
         return take_marked(c, num_bins, words);
     }
     add_only(p, c, feature, node);
-    int32_t present = cells_of_histogram(p, c, feature, c->table);
+    int32_t present = filled_cells(c, c->table, num_bins + 1, words);
     memset(c->table, 0, (size_t)(num_bins + 1) * (size_t)words * sizeof *c->table);
     return present;
+}
+
+/* -- records -------------------------------------------------------------------------------------------------- */
+
+enum { BLOCK_ROWS = 256 };
+
+INLINE void bundle_block(const Problem *p, int64_t begin, int64_t count, void *records, int32_t width)
+{
+    for (int32_t b = 0; b < p->num_bundles; b++)
+        for (int32_t i = p->bundle_begin[b]; i < p->bundle_begin[b + 1]; i++) {
+            int32_t feature = p->members[i], factor = p->factors[feature];
+            bool first = i == p->bundle_begin[b];
+            for (int64_t row = begin; row < begin + count; row++) {
+                uint32_t code = code_at(p->columns, feature * p->num_rows + row, width) * (uint32_t)factor;
+                int64_t place = row * p->stride + b;
+                if (width == 1)
+                    ((uint8_t *)records)[place] = (uint8_t)(code + (first ? 0 : ((uint8_t *)records)[place]));
+                else if (width == 2)
+                    ((uint16_t *)records)[place] = (uint16_t)code;
+                else
+                    ((uint32_t *)records)[place] = code;
+            }
+        }
+}
+
+/* Fills records[num_rows][stride] from the columns of a problem; only bytes are bundled. */
+EXPORT void assay_bundle(const Problem *p, void *records)
+{
+    for (int64_t begin = 0; begin < p->num_rows; begin += BLOCK_ROWS) {
+        int64_t count = p->num_rows - begin < BLOCK_ROWS ? p->num_rows - begin : BLOCK_ROWS;
+        if (p->width == 1)
+            bundle_block(p, begin, count, records, 1);
+        else if (p->width == 2)
+            bundle_block(p, begin, count, records, 2);
+        else
+            bundle_block(p, begin, count, records, 4);
+    }
 }

@@ -25,9 +25,10 @@ typedef struct {
 
 void allocate_cells(const Problem *p, Arena *arena, Cells *cells);
 
-/* Both return how many cells there are. */
+/* Both return how many cells there are. `histogram` is that of the feature's bundle, which has `num_codes` codes. */
 int32_t cells_of_rows(const Problem *p, Cells *cells, int32_t feature, const NodeRows *node);
-int32_t cells_of_histogram(const Problem *p, Cells *cells, int32_t feature, const int64_t *histogram);
+int32_t cells_of_histogram(const Problem *p, Cells *cells, int32_t feature, const int64_t *histogram,
+                           int32_t num_codes);
 
 /* Adds the targets of rows to `sums`. */
 void sum_targets(const Problem *p, const int32_t *rows, int64_t count, int64_t *sums);
@@ -35,11 +36,17 @@ void sum_targets(const Problem *p, const int32_t *rows, int64_t count, int64_t *
 /* Copies the targets of rows to `first` and `second`. */
 void gather_targets(const Problem *p, const int32_t *rows, int64_t count, void *first, void *second);
 
-/* Where the cells of the j-th used feature begin in a histogram, and where the last ones end. */
-void histogram_offsets(const Problem *p, int64_t *offsets);
+/* Which bundles have a histogram, where in a histogram each begins and where the last one ends, and how many codes
+   each has. */
+typedef struct {
+    int32_t count, *bundles, *num_codes;
+    int64_t *offsets;
+} Plan;
+
+void allocate_plan(const Problem *p, Arena *arena, Plan *plan);
 
 /* Adds the targets of rows to a histogram. */
-void add_rows(const Problem *p, const int64_t *offsets, const int32_t *rows, int64_t count, int64_t *histogram);
+void add_rows(const Problem *p, const Plan *plan, const int32_t *rows, int64_t count, int64_t *histogram);
 
 #pragma GCC visibility pop
 

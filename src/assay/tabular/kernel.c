@@ -36,11 +36,11 @@ typedef struct Open {
     struct Open *next;
 } Open;
 
-/* A new node to be searched. `places` are those, among the used features, to look at. */
+/* A new node to be searched, among some of the features. */
 typedef struct {
-    int32_t node, num_places;
-    int32_t *places;
-    uint8_t *is_place;
+    int32_t node, num_features;
+    int32_t *features;
+    uint8_t *is_chosen; /* by feature */
     int64_t *histogram; /* or NULL */
     Split *best;        /* of each worker */
 } Child;
@@ -59,10 +59,9 @@ typedef struct {
     void *first, *second; /* the targets of a node, side by side */
     Search *searches;     /* of each worker */
     Child children[2];
-    bool by_histogram;
-    int64_t num_cells; /* of all used features */
-    int64_t *offsets; /* where in a histogram each used feature begins, and where the last one ends */
-    int64_t *spare_histogram, **partial;
+    int64_t num_bins; /* of all used features */
+    Plan plan;
+    int64_t histogram_size, *spare_histogram, **partial;
     bool *has_partial; /* whether a worker has sums that are not in the histogram yet */
 } Grower;
 
@@ -82,7 +81,7 @@ static int64_t *take_histogram(Grower *g)
     if (histogram)
         memcpy(&g->spare_histogram, histogram, sizeof g->spare_histogram);
     else
-        histogram = arena_take(&g->arena, (size_t)g->offsets[g->p->num_used] * sizeof *histogram);
+        histogram = arena_take(&g->arena, (size_t)g->histogram_size * sizeof *histogram);
     return histogram;
 }
 
@@ -98,7 +97,7 @@ static void allocate(Grower *g)
 {
     const Problem *p = g->p;
     Arena *arena = &g->arena;
-    size_t rows = (size_t)p->num_kept, used = (size_t)p->num_used;
+    size_t rows = (size_t)p->num_kept, features = (size_t)p->num_features;
     g->order = arena_take(arena, rows * sizeof *g->order);
     memcpy(g->order, p->rows, rows * sizeof *g->order);
     allocate_partition(p, arena, &g->partition, g->workers);
@@ -109,16 +108,16 @@ static void allocate(Grower *g)
         allocate_search(p, arena, &g->searches[w]);
     for (int32_t c = 0; c < 2; c++) {
         Child *child = &g->children[c];
-        child->places = arena_take(arena, used * sizeof *child->places);
-        child->is_place = arena_take(arena, used);
+        child->features = arena_take(arena, features * sizeof *child->features);
+        child->is_chosen = arena_take(arena, features);
         child->best = arena_take(arena, (size_t)g->workers * sizeof *child->best);
         for (int32_t w = 0; w < g->workers; w++)
             allocate_split(p, arena, &child->best[w]);
     }
-    g->offsets = arena_take(arena, (used + 1) * sizeof *g->offsets);
-    histogram_offsets(p, g->offsets);
-    for (size_t j = 0; j < used; j++)
-        g->num_cells += p->num_bins[p->features[j]] + 1;
+    for (int32_t j = 0; j < p->num_used; j++)
+        g->num_bins += p->num_bins[p->features[j]] + 1;
+    allocate_plan(p, arena, &g->plan);
+    g->histogram_size = g->plan.offsets[g->plan.count];
     g->partial = arena_zeros(arena, (size_t)g->workers * sizeof *g->partial);
     g->has_partial = arena_zeros(arena, (size_t)g->workers * sizeof *g->has_partial);
 }
@@ -225,12 +224,11 @@ static void choose_features(const Grower *g, Child *child)
     const Problem *p = g->p;
     const Node *node = &g->tree->nodes[child->node];
     int32_t count = p->num_used;
-    for (int32_t j = 0; j < count; j++)
-        child->places[j] = j;
+    memcpy(child->features, p->features, (size_t)count * sizeof *child->features);
     uint64_t level_key = draw(g->root_key, LEVEL, (uint64_t)node->depth);
-    count = sample(child->places, count, p->features_per_level, level_key, LEVEL);
-    count = sample(child->places, count, p->features_per_node, node->key, NODE);
-    child->num_places = count;
+    count = sample(child->features, count, p->features_per_level, level_key, LEVEL);
+    count = sample(child->features, count, p->features_per_node, node->key, NODE);
+    child->num_features = count;
 }
 
 /* -- search --------------------------------------------------------------------------------------------------- */
@@ -243,14 +241,14 @@ typedef struct {
     NodeRows rows;
 } SearchTask;
 
-/* Completes the cells of one feature and searches them for both children. */
-static void search_place(void *task, int32_t place, int32_t worker)
+/* Completes the cells of one bundle and searches its features for both children. */
+static void search_bundle(void *task, int32_t place, int32_t worker)
 {
     const SearchTask *t = task;
     const Grower *g = t->g;
     const Problem *p = g->p;
-    int32_t feature = p->features[place];
-    int64_t begin = g->offsets[place], end = begin + (int64_t)(p->num_bins[feature] + 1) * g->words;
+    int32_t bundle = g->plan.bundles[place], num_codes = g->plan.num_codes[place];
+    int64_t begin = g->plan.offsets[place], end = begin + (int64_t)num_codes * g->words;
     for (int32_t w = 1; w < g->workers; w++)
         if (g->has_partial[w])
             for (int64_t i = begin; i < end; i++)
@@ -261,11 +259,14 @@ static void search_place(void *task, int32_t place, int32_t worker)
     Search *search = &g->searches[worker];
     for (int32_t c = 0; c < t->num_children; c++) {
         Child *child = t->children[c];
-        if (!child->is_place[place])
-            continue;
-        int32_t cells = cells_of_histogram(p, &search->cells, feature, child->histogram + begin);
-        search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
-                       g->tree->nodes[child->node].key);
+        for (int32_t i = p->bundle_begin[bundle]; i < p->bundle_begin[bundle + 1]; i++) {
+            int32_t feature = p->members[i];
+            if (!child->is_chosen[feature])
+                continue;
+            int32_t cells = cells_of_histogram(p, &search->cells, feature, child->histogram + begin, num_codes);
+            search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
+                           g->tree->nodes[child->node].key);
+        }
     }
 }
 
@@ -275,31 +276,30 @@ static void search_histograms(SearchTask *t)
     Grower *g = t->g;
     for (int32_t c = 0; c < t->num_children; c++) {
         Child *child = t->children[c];
-        memset(child->is_place, 0, (size_t)g->p->num_used);
-        for (int32_t j = 0; j < child->num_places; j++)
-            child->is_place[child->places[j]] = 1;
+        memset(child->is_chosen, 0, (size_t)g->p->num_features);
+        for (int32_t j = 0; j < child->num_features; j++)
+            child->is_chosen[child->features[j]] = 1;
     }
-    pool_run(g->offsets[g->p->num_used] < PARALLEL_CELLS ? 1 : g->workers, g->p->num_used, search_place, t);
+    pool_run(g->histogram_size < PARALLEL_CELLS ? 1 : g->workers, g->plan.count, search_bundle, t);
     memset(g->has_partial, 0, (size_t)g->workers * sizeof *g->has_partial);
 }
 
-static bool search_rows(const SearchTask *t, int32_t place, int32_t worker)
+static bool search_rows(const SearchTask *t, int32_t feature, int32_t worker)
 {
     const Grower *g = t->g;
     const Problem *p = g->p;
     Search *search = &g->searches[worker];
     Child *child = t->children[0];
-    int32_t feature = p->features[place];
     int32_t cells = cells_of_rows(p, &search->cells, feature, &t->rows);
     search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
                    g->tree->nodes[child->node].key);
     return cells > 1;
 }
 
-static void search_rows_of_place(void *task, int32_t i, int32_t worker)
+static void search_rows_of(void *task, int32_t i, int32_t worker)
 {
     const SearchTask *t = task;
-    search_rows(t, t->children[0]->places[i], worker);
+    search_rows(t, t->children[0]->features[i], worker);
 }
 
 /* Searches a child feature by feature. */
@@ -310,22 +310,22 @@ static void search_by_rows(Grower *g, Child *child)
     const int32_t *rows = g->order + node->begin;
     SearchTask t = {.g = g, .children = {child}, .rows = {rows, node->count, g->first, g->second}};
     gather_targets(p, rows, node->count, g->first, g->second);
-    if (p->max_features < 0 || p->max_features >= child->num_places) {
-        int32_t workers = node->count * child->num_places < PARALLEL_CELLS ? 1 : g->workers;
-        pool_run(workers, child->num_places, search_rows_of_place, &t);
+    if (p->max_features < 0 || p->max_features >= child->num_features) {
+        int32_t workers = node->count * child->num_features < PARALLEL_CELLS ? 1 : g->workers;
+        pool_run(workers, child->num_features, search_rows_of, &t);
         return;
     }
     bool varied = false;
-    shuffle(child->places, child->num_places, child->num_places, node->key, DRAW);
-    for (int32_t i = 0; i < child->num_places && !(varied && i >= p->max_features); i++)
-        varied |= search_rows(&t, child->places[i], 0);
+    shuffle(child->features, child->num_features, child->num_features, node->key, DRAW);
+    for (int32_t i = 0; i < child->num_features && !(varied && i >= p->max_features); i++)
+        varied |= search_rows(&t, child->features[i], 0);
 }
 
 /* -- histograms ----------------------------------------------------------------------------------------------- */
 
 static bool deserves_histogram(const Grower *g, int32_t node)
 {
-    return g->by_histogram && g->tree->nodes[node].count * g->p->num_used >= g->num_cells;
+    return g->p->records && g->tree->nodes[node].count * g->p->num_used >= g->num_bins;
 }
 
 typedef struct {
@@ -343,24 +343,24 @@ static void sum_chunk(void *task, int32_t chunk, int32_t worker)
     if (worker > 0) {
         histogram = g->partial[worker];
         if (!g->has_partial[worker])
-            memset(histogram, 0, (size_t)g->offsets[g->p->num_used] * sizeof *histogram);
+            memset(histogram, 0, (size_t)g->histogram_size * sizeof *histogram);
         g->has_partial[worker] = true;
     }
     int64_t begin = (int64_t)chunk * CHUNK_ROWS;
     int64_t count = t->count - begin < CHUNK_ROWS ? t->count - begin : CHUNK_ROWS;
-    add_rows(g->p, g->offsets, t->rows + begin, count, histogram);
+    add_rows(g->p, &g->plan, t->rows + begin, count, histogram);
 }
 
-/* Sums the rows of a node; what other workers sum is added in search_place. */
+/* Sums the rows of a node; what other workers sum is added in search_bundle. */
 static int64_t *histogram_of(Grower *g, int32_t index)
 {
     const Node *node = &g->tree->nodes[index];
     int64_t *histogram = take_histogram(g);
-    memset(histogram, 0, (size_t)g->offsets[g->p->num_used] * sizeof *histogram);
+    memset(histogram, 0, (size_t)g->histogram_size * sizeof *histogram);
     int32_t workers = node->count < 2 * CHUNK_ROWS ? 1 : g->workers;
     for (int32_t w = 1; w < workers; w++)
         if (!g->partial[w])
-            g->partial[w] = arena_take(&g->arena, (size_t)g->offsets[g->p->num_used] * sizeof *histogram);
+            g->partial[w] = arena_take(&g->arena, (size_t)g->histogram_size * sizeof *histogram);
     SumTask task = {g, g->order + node->begin, node->count, histogram};
     pool_run(workers, (int32_t)((node->count - 1) / CHUNK_ROWS) + 1, sum_chunk, &task);
     return histogram;
@@ -586,9 +586,7 @@ EXPORT Tree *assay_grow(const Problem *p, int32_t *leaf)
     Grower *g = calloc(1, sizeof *g);
     if (!g)
         return NULL;
-    double share = p->features_per_level * p->features_per_node;
     *g = (Grower){.p = p, .tree = calloc(1, sizeof *g->tree), .words = words_per_cell(p), .root_key = mix(p->seed)};
-    g->by_histogram = (p->max_features < 0 || p->max_features >= p->num_used) && share >= 0.5;
     g->workers = pool_acquire(p->threads);
     if (g->tree && !setjmp(g->arena.failed)) {
         grow(g);

@@ -24,7 +24,10 @@ enum { AHEAD = 16 };               /* rows to prefetch ahead */
 /* growing.py fills it in. */
 typedef struct {
     const void *columns; /* codes [num_features][num_rows] */
-    const void *records; /* codes [num_rows][stride] */
+    const void *records; /* codes of bundles [num_rows][stride]; NULL if there are to be no histograms */
+    const int32_t *bundle_begin, *members; /* the features of a bundle are members[bundle_begin[b]] and on */
+    const int32_t *factors; /* of each feature in the code of its bundle */
+    const int32_t *num_codes; /* that each feature has: its bins, and the missing one if it occurs */
     const int32_t *num_bins;
     const uint8_t *is_category, *is_exact;
     const double *highs;
@@ -36,7 +39,7 @@ typedef struct {
     int64_t min_samples_split, min_samples_leaf, min_weight;
     uint64_t seed;
     int32_t width; /* bytes per code */
-    int32_t num_features, num_used;
+    int32_t num_features, num_used, num_bundles;
     int32_t layout, criterion, num_classes, counted;
     int32_t has_hidden_rows; /* whose cells may be zero */
     int32_t max_depth, max_leaves, max_features; /* -1: no limit */

@@ -17,6 +17,7 @@ import numpy as np
 from assay.tabular.fixed_point import Statistics
 
 if TYPE_CHECKING:
+    from assay.tabular.bins import Codes
     from assay.tabular.grower import Limits
 
 MASK = 2**64 - 1
@@ -55,8 +56,7 @@ class Problem:
     """All that a grower needs to know, checked.
 
     Args:
-        columns: codes, [features, rows], unsigned; the code of a missing value is ``num_bins``.
-        records: the same codes, [rows, stride].
+        codes: of the features; the code of a missing value is ``num_bins``.
         layout: of the bins.
         features: int32, ascending, the features that may be split.
         statistics: the target.
@@ -66,8 +66,7 @@ class Problem:
         seed: of the random choices.
     """
 
-    columns: np.ndarray
-    records: np.ndarray
+    codes: Codes
     layout: BinLayout
     features: np.ndarray
     statistics: Statistics
@@ -258,7 +257,7 @@ class _Grower:
         self.words = _words(problem.statistics, self.scorer)
         self.root_key = mix(problem.seed & MASK)
         self.nodes: list[Node] = []
-        self.leaf = np.full(problem.columns.shape[1], -1, np.int32)
+        self.leaf = np.full(problem.codes.num_rows, -1, np.int32)
 
     def grow(self) -> RawTree:
         """The tree; open nodes are split best first where leaves are scarce, else depth first."""
@@ -348,7 +347,7 @@ class _Grower:
 
     def _histogram(self, rows: np.ndarray, feature: int) -> tuple[np.ndarray, np.ndarray]:
         """The codes whose cells are not zero, ascending, and their cells."""
-        codes = self.problem.columns[feature, rows]
+        codes = self.problem.codes.columns[feature, rows]
         num_codes = int(self.problem.layout.num_bins[feature]) + 1
         if num_codes <= len(rows):
             present, slots = np.arange(num_codes), codes
@@ -447,7 +446,7 @@ class _Grower:
     def _split(self, node: Node) -> tuple[Node, Node]:
         split = node.split
         assert split is not None
-        codes = self.problem.columns[split.feature, node.rows]
+        codes = self.problem.codes.columns[split.feature, node.rows]
         goes_left = split.codes_left[codes]
         if split.cut >= 0 and self.problem.layout.is_exact[split.feature]:
             known = codes[codes < self.problem.layout.num_bins[split.feature]]
