@@ -1,5 +1,4 @@
-"""Stacking: a final method learns how far to trust each base method, from predictions none of them was
-fitted on.
+"""Stacking: a final method learns how far to trust each base method, on rows those were not fitted on.
 
 Every base method is fitted once for each fold and predicts the rows left out; on those predictions the
 final method is fitted, and then the base methods once more on all rows.

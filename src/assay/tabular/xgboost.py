@@ -64,8 +64,7 @@ POISSON_STEP = 0.7  # the package's max_delta_step for counts
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class XGBoost(Boosting):
-    """XGBoost; parameters have the xgboost package's names and defaults, and scikit-learn's where those
-    differ.
+    """XGBoost, with the xgboost package's parameter names and defaults, but for ``max_bins``.
 
     Args:
         n_estimators: rounds, each of one tree, or one for every class of three or more.
