@@ -64,7 +64,7 @@ def adaboosts(rounds: int, depth: int) -> list[Arm]:
 
     from assay.tabular.cart import CARTClassifier
 
-    ours = {"n_estimators": rounds, "estimator": CARTClassifier(max_depth=depth)}
+    ours = {"n_estimators": rounds, "estimator": CARTClassifier(max_depth=depth, max_bins=255)}
     theirs = {"n_estimators": rounds, "estimator": DecisionTreeClassifier(max_depth=depth)}
     return _pair("adaboost:AdaBoost", "SklearnAdaBoost", ours, theirs)
 

@@ -103,7 +103,7 @@ def test_first_order_knows_no_hessian():
     y, margins = np.array([0.0, 1.0, 1.0]), np.array([[3.0, -2.0, 0.0]])
     _, hessian = Logistic().derivatives(y, margins)
     assert hessian.max() <= 0.25
-    first = experiments.FirstOrderClassifier()._curvature(Logistic(), hessian[0], None)
+    first = experiments.FirstOrderClassifier()._curvature(Logistic(), hessian[0])
     assert np.array_equal(first, np.full(3, 0.25))
 
 

@@ -141,7 +141,7 @@ def subsampling(seed: int, scale: Scale) -> Quantities:
 class FirstOrderClassifier(XGBoostClassifier):
     """XGBoost that knows only how far the logistic loss bends at most, 1/4, instead of how far here."""
 
-    def _curvature(self, loss: Any, hessian: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    def _curvature(self, loss: Any, hessian: np.ndarray) -> np.ndarray:
         return np.full_like(hessian, 0.25)
 
 
