@@ -365,7 +365,7 @@ def test_compiled_codes_equal_the_reference_for_any_number_of_threads(max_bins: 
     table = mixed(rng, 20_011)
     bins = Bins.fit(table, max_bins=max_bins)
     assert_same_bins(bins, Bins.fit(table, max_bins=max_bins, threads=3))
-    codings = [(f.thresholds, f.category_bins, f.num_bins) for f in bins.features]
+    codings = [feature.coding for feature in bins.features]
     expected = binning_reference.encode(table.columns, codings, bins.dtype)
     for threads in (1, 2, 3):
         codes = bins.encode(table, threads=threads)

@@ -163,7 +163,7 @@ def test_many_thresholds_take_several_slots_or_wider_codes(monkeypatch: pytest.M
     packed = assert_predicts(trees, some)._packed
     assert packed.dtype == np.uint8
     assert len(packed.slots) > 4
-    assert all(len(slot.thresholds) <= 255 for slot in packed.slots)
+    assert all(len(slot.coding[0]) <= 255 for slot in packed.slots)
     monkeypatch.setattr(packing, "BYTE_SLOTS", 0)
     packed = assert_predicts(trees, some)._packed
     assert packed.dtype == np.uint16
@@ -186,7 +186,7 @@ def test_more_thresholds_than_two_bytes_count() -> None:
     tree = tree_of(heap, np.arange(len(heap), dtype=float)[:, None])
     x = np.append(np.random.default_rng(1).choice(size, 60), [0, size - 1, size, NEVER, NEVER + 1, np.nan])
     packed = assert_predicts([tree], Table((Column("x", "numeric", x.astype(float)),)))._packed
-    assert [len(slot.thresholds) for slot in packed.slots] == [NEVER, 500]
+    assert [len(slot.coding[0]) for slot in packed.slots] == [NEVER, 500]
 
 
 def test_more_features_than_the_wide_path_takes() -> None:
@@ -205,7 +205,7 @@ def test_many_categories(num_categories: int) -> None:
     assert (
         packed.dtype == np.uint8 if num_categories < 256 else np.uint8
     )  # no split tells more than 256 apart
-    assert packed.slots[-1].classes.max() <= 255
+    assert packed.slots[-1].coding[1].max() <= 255
 
 
 def test_categories_alone_and_trees_that_ask_nothing() -> None:

@@ -28,9 +28,8 @@ FEW = 4096  # of binning.c: so many distinct values are sorted even where n is f
 ROWS_PER_THREAD = 4096  # fewer are not worth a thread
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Coding = tuple[
-    np.ndarray, np.ndarray, int
-]  # thresholds, the code of each category, the code of a missing value
+# Thresholds; the code of each category, None for a column of numbers; the code of a missing value.
+Coding = tuple[np.ndarray, np.ndarray | None, int]
 
 
 def count_values(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -74,13 +73,15 @@ def encode(
     padding = 16 // dtype.itemsize
     rows = np.zeros((num_rows, -(-len(columns) // padding) * padding), dtype)
     by_column = np.empty((len(columns), num_rows), dtype)
-    described = sources(columns, codings)
+    sources = describe(codings)
+    sources["values"] = [address(column.values) for column in columns]
+    sources["stride"] = [column.values.strides[0] for column in columns]
     missing = []
 
     def encode_share(first: int, count: int) -> None:
         missing.append(np.zeros(len(columns), np.bool_))
         kernel.assay_encode(
-            address(described), len(columns), first, count, num_rows, address(rows), rows.shape[1],
+            address(sources), len(columns), first, count, num_rows, address(rows), rows.shape[1],
             address(by_column), dtype.itemsize, address(missing[-1]),
         )  # fmt: skip
 
@@ -88,18 +89,13 @@ def encode(
     return rows, by_column, np.logical_or.reduce(missing)
 
 
-def sources(columns: Iterable[Column], codings: Iterable[Coding]) -> np.ndarray:
-    """SOURCE[columns]: addresses of the values and of what turns them into codes, which must outlive it."""
+def describe(codings: Iterable[Coding]) -> np.ndarray:
+    """SOURCE[columns] without the values; what the codings hold must outlive it."""
     records = [
-        (
-            address(column.values),
-            column.values.strides[0],
-            address(thresholds),
-            address(classes) if column.kind == "category" else 0,
-            len(classes) if column.kind == "category" else len(thresholds),
-            missing,
-        )
-        for column, (thresholds, classes, missing) in zip(columns, codings, strict=True)
+        (0, 0, address(thresholds), 0, len(thresholds), missing)
+        if classes is None
+        else (0, 0, 0, address(classes), len(classes), missing)
+        for thresholds, classes, missing in codings
     ]
     return np.array(records, SOURCE)
 

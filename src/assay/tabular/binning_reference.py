@@ -40,6 +40,6 @@ def encode(
 def encode_column(column: Column, coding: Coding) -> np.ndarray:
     """The code of every row of one column."""
     thresholds, classes, missing = coding
-    if column.kind == "category":
+    if classes is not None:
         return np.append(classes, missing)[column.values]  # the code of a missing category, -1, is the last
     return np.where(np.isnan(column.values), missing, np.searchsorted(thresholds, column.values, side="left"))

@@ -15,6 +15,7 @@ import numpy as np
 
 from assay.data.table import Column, ContractError, Field, Kind, Schema, Table
 from assay.tabular import binning
+from assay.tabular.binning import Coding
 from assay.tabular.cuts import ValueCounts, equal_mass, exact_weights, midpoints
 
 
@@ -45,6 +46,11 @@ class FeatureBins:
     high: np.ndarray
     categories: tuple[str, ...]
     category_bins: np.ndarray
+
+    @property
+    def coding(self) -> Coding:
+        """What turns the column into codes."""
+        return self.thresholds, self.category_bins if self.kind == "category" else None, self.num_bins
 
     @classmethod
     def of_values(cls, name: str, kind: Kind, counts: ValueCounts, starts: np.ndarray) -> FeatureBins:
@@ -183,7 +189,7 @@ class Bins:
         """The codes of `table`, aligned to the training schema first; unseen categories are missing."""
         if table.schema != self.schema:
             table = table.align(self.schema)
-        codings = [(f.thresholds, f.category_bins, f.num_bins) for f in self.features]
+        codings = [feature.coding for feature in self.features]
         return Codes(self, *binning.encode(table.columns, codings, self.dtype, threads))
 
 

@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from assay.data.table import Schema
-from assay.tabular.binning import Coding
+from assay.tabular.binning import Coding, describe
 from assay.tabular.tree import Tree
 
 # `Node` of predict.h. The right child follows the left one; a leaf is its own left child. Children count from
@@ -33,20 +33,11 @@ class Slot:
 
     Args:
         feature: the column's index, -1 for a slot whose code is always 0.
-        thresholds: float64, ascending; the code of a number is how many of them are below it.
-        classes: int32[categories], the code of each category; empty for a number.
-        missing: the code of a missing value.
+        coding: what turns the column into codes.
     """
 
     feature: int
-    thresholds: np.ndarray
-    classes: np.ndarray
-    missing: int
-
-    @property
-    def coding(self) -> Coding:
-        """What turns the column into codes."""
-        return self.thresholds, self.classes, self.missing
+    coding: Coding
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +68,11 @@ class Packed:
     roots: np.ndarray
     depths: np.ndarray
 
+    @cached_property
+    def sources(self) -> np.ndarray:
+        """SOURCE[slots] without the values of the columns."""
+        return describe(slot.coding for slot in self.slots)
+
 
 def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
     """The packed form of `trees`.
@@ -96,7 +92,7 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
     sets, set_at = [], np.zeros(joined.size if categories else 0, np.uint32)
     for split in categories:
         nodes["slot"][split.nodes] = len(slots)
-        slots.append(Slot(split.feature, np.empty(0), split.codes[:-1], int(split.codes[-1])))
+        slots.append(Slot(split.feature, (np.empty(0), split.codes[:-1], int(split.codes[-1]))))
         width = split.sets.shape[1]
         set_at[split.nodes] = sum(map(len, sets)) + width * np.arange(len(split.nodes))
         sets.append(split.sets.ravel())
@@ -154,7 +150,6 @@ def _code_dtype(numbers: list[_NumericSplits], categories: list[_CategorySplits]
 
 def _cut(numbers: list[_NumericSplits], nodes: np.ndarray, largest: int) -> tuple[list[Slot], int]:
     """The slots of numbers, none with more than `largest` thresholds; sets slot and limit of the nodes."""
-    none = np.empty(0, np.int32)
     slots = []
     for split in numbers:
         for start in range(0, len(split.thresholds), largest):
@@ -162,9 +157,10 @@ def _cut(numbers: list[_NumericSplits], nodes: np.ndarray, largest: int) -> tupl
             here = (split.limits >= start) & (split.limits < start + largest)
             nodes["slot"][split.nodes[here]] = len(slots)
             nodes["limit"][split.nodes[here]] = split.limits[here] - start
-            slots.append(Slot(split.feature, thresholds, none, 0 if split.missing_left else len(thresholds)))
+            coding = (thresholds, None, 0 if split.missing_left else len(thresholds))
+            slots.append(Slot(split.feature, coding))
     if not slots:
-        slots.append(Slot(-1, np.empty(0), none, 0))  # leaves read slot 0 and take it for a number
+        slots.append(Slot(-1, (np.empty(0), None, 0)))  # leaves read slot 0 and take it for a number
     return slots, len(slots)
 
 

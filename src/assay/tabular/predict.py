@@ -7,15 +7,17 @@ from functools import cache
 
 import numpy as np
 
-from assay.data.table import Column, Table
+from assay.data.table import Table
 from assay.tabular import predict_reference
-from assay.tabular.binning import address, in_shares, sources
+from assay.tabular.binning import address, in_shares
 from assay.tabular.kernel import library
 from assay.tabular.packing import Packed
 
 # Bytes of the records of the rows that are predicted together. They stay in the cache, but the larger a tree
 # is, the more rows must descend it before the next one takes its place there.
 RECORDS_SIZE, LARGEST_RECORDS_SIZE = 1 << 16, 1 << 20
+
+ZERO = np.zeros(1)
 
 
 class _Model(ctypes.Structure):
@@ -64,13 +66,13 @@ def add(packed: Packed, table: Table, sums: np.ndarray, threads: int) -> None:
 
 
 def _predict(kernel: ctypes.CDLL, packed: Packed, table: Table, target: _Target, threads: int) -> None:
-    columns = [
-        table.columns[slot.feature] if slot.feature >= 0 else Column("", "numeric", np.zeros(table.num_rows))
-        for slot in packed.slots
-    ]
-    described = sources(columns, [slot.coding for slot in packed.slots])
+    sources = packed.sources.copy()
+    columns = {slot.feature: table.columns[slot.feature].values for slot in packed.slots if slot.feature >= 0}
+    places = {feature: (address(values), values.strides[0]) for feature, values in columns.items()}
+    places[-1] = (address(ZERO), 0)  # the same for every row
+    sources["values"], sources["stride"] = zip(*(places[slot.feature] for slot in packed.slots), strict=True)
     model = _Model(
-        sources=address(described),
+        sources=address(sources),
         nodes=address(packed.nodes),
         sets=address(packed.sets),
         set_at=address(packed.set_at),
