@@ -172,18 +172,15 @@ def test_many_thresholds_take_several_slots_or_wider_codes(monkeypatch: pytest.M
 
 def test_more_thresholds_than_two_bytes_count() -> None:
     size = NEVER + 500
-    # A balanced tree over all thresholds: node i of a heap holds the middle of its range.
-    spans, heap = [(0, size)], []
-    for low, high in spans:
+    spans, nodes = [(0, size)], []
+    for low, high in spans:  # each node parts its span, which grows the list, in the middle
         if low < high:
-            middle = (low + high) // 2
-            heap.append(
-                {"feature": 0, "threshold": float(middle), "left": len(spans), "right": len(spans) + 1}
-            )
+            middle, left = (low + high) // 2, len(spans)
+            nodes.append({"feature": 0, "threshold": float(middle), "left": left, "right": left + 1})
             spans += [(low, middle), (middle + 1, high)]
         else:
-            heap.append({})
-    tree = tree_of(heap, np.arange(len(heap), dtype=float)[:, None])
+            nodes.append({})
+    tree = tree_of(nodes, np.arange(len(nodes), dtype=float)[:, None])
     x = np.append(np.random.default_rng(1).choice(size, 60), [0, size - 1, size, NEVER, NEVER + 1, np.nan])
     packed = assert_predicts([tree], Table((Column("x", "numeric", x.astype(float)),)))._packed
     assert [len(slot.coding[0]) for slot in packed.slots] == [NEVER, 500]
@@ -202,10 +199,28 @@ def test_many_categories(num_categories: int) -> None:
     table = mixed(rng, 200, num_categories)
     assert_predicts([random_tree(rng, table, 20) for _ in range(3)], table)
     packed = pack([random_tree(rng, table, 8, features=[3])], table.schema)
-    assert (
-        packed.dtype == np.uint8 if num_categories < 256 else np.uint8
-    )  # no split tells more than 256 apart
-    assert packed.slots[-1].coding[1].max() <= 255
+    assert packed.dtype == np.uint8  # seven splits tell at most 128 categories apart
+    _, classes, missing = packed.slots[-1].coding
+    assert classes is not None
+    assert num_categories < 256 or max(classes.max(), missing) < 128
+
+
+def test_more_categories_told_apart_than_a_byte_counts() -> None:
+    rng = np.random.default_rng(0)
+    table = mixed(rng, 200, 300)
+    packed = assert_predicts([random_tree(rng, table, 200) for _ in range(3)], table)._packed
+    assert packed.dtype == np.uint16
+
+
+def test_strided_columns_are_read_in_place() -> None:
+    rng = np.random.default_rng(0)
+    table = mixed(rng, 100)
+    spread = [
+        np.repeat(c.values, 2)[::2] if i % 2 else c.values[::-1].copy()[::-1] for i, c in enumerate(table)
+    ]
+    strided = Table(tuple(replace(c, values=v) for c, v in zip(table, spread, strict=True)))
+    assert not any(c.values.flags.c_contiguous for c in strided)
+    assert_predicts([random_tree(rng, table, 30) for _ in range(3)], strided)
 
 
 def test_categories_alone_and_trees_that_ask_nothing() -> None:
