@@ -11,13 +11,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src" / "assay").rglob("*.py"))
 
-WINGS = {"control", "tabular"}
+WINGS = {"density", "control", "tabular"}
 ALLOWED: dict[str, set[str]] = {
     "core": {"core", "catalog"},
     "catalog": {"core"},
     "data": {"data", "core"},
     "control": {"control", "data", "core"},
     "tabular": {"tabular", "data", "core"},
+    "density": {"density", "data", "core"},
     "app": {"app", "catalog", "core", "data", *WINGS},
     "__init__": {"core"},
 }
@@ -25,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
 EXCEPTIONS = {("core/board.py", "app")}  # A board shows itself as a page.
 
 SLOW = {"catboost", "lightgbm", "pandas", "polars", "ray", "scipy", "sklearn", "torch", "xgboost"}
-WITHOUT_TORCH = {"control", "core", "data", "tabular"}
+WITHOUT_TORCH = {"control", "core", "data", "density", "tabular"}
 
 
 def part(path: Path) -> str:

@@ -7,6 +7,7 @@ from assay.core.task import Task
 
 TASKS: dict[str, str] = {
     "tabular": "assay.tabular.task:task",
+    "density": "assay.density.task:task",
     "control": "assay.control.task:task",
 }
 

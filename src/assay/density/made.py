@@ -1,13 +1,13 @@
 """MADE, the masked autoencoder: a network whose masks let every output see only the bits before it.
 
-Masks on the weights of an ordinary network cut every path from a bit to itself and to those before it, so that
-one pass gives all conditionals. Several sets of masks, each with its own order, share the weights.
+Masks on the weights of an ordinary network cut every path from a bit to itself and to those before it, so
+that one pass gives all conditionals. Several sets of masks, each with its own order, share the weights.
 
 Reference:
     Germain, Gregor, Murray, Larochelle. "MADE: Masked Autoencoder for Distribution Estimation". ICML 2015.
     arXiv:1502.03509v2
-    Implements: the masks of Eq. (12), (13) for one hidden layer and for deep networks, direct connections from
-        input to output, order-agnostic and connectivity-agnostic training by cycling through sets of masks.
+    Implements: the masks of Section 3 and, for deep networks, 4.1; direct connections from input to output;
+        order-agnostic and connectivity-agnostic training (4.2, 4.3) by cycling through sets of masks.
     Departs: the degrees of a hidden layer are spread evenly over their range and then shuffled, so that none
         is missing by chance; trained by Adam with early stopping; a sample costs one pass in all, because
         every hidden unit is computed when the last bit that it sees is known.
@@ -18,6 +18,7 @@ Reference:
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ Degrees = Sequence[NDArray[np.int64]]
 
 
 def draw_degrees(order: NDArray[np.int64], hidden: Sequence[int], rng: np.random.Generator) -> Degrees:
-    """Degrees for a network in this order, Section 3 and 4.1.
+    """Degrees for a network in this order.
 
     Args:
         order: the position of every variable, from 0.
@@ -60,11 +61,10 @@ def draw_degrees(order: NDArray[np.int64], hidden: Sequence[int], rng: np.random
 def masks(degrees: Degrees) -> tuple[list[NDArray[np.bool_]], NDArray[np.bool_]]:
     """Of every layer's weights, the output's last, and of the direct connections."""
     inputs, last = degrees[0], degrees[-1]
-    pairs = zip(degrees[:-1], degrees[1:], strict=True)
-    layers = [above[None, :] >= below[:, None] for below, above in pairs]  # Eq. (12)
+    layers = [above[None, :] >= below[:, None] for below, above in pairwise(degrees)]
     direct = inputs[None, :] > inputs[:, None]
     # Without hidden layers there is no output layer beside the direct connections.
-    output = [inputs[None, :] > last[:, None]] if len(degrees) > 1 else []  # Eq. (13)
+    output = [inputs[None, :] > last[:, None]] if len(degrees) > 1 else []
     return layers + output, direct
 
 
@@ -80,8 +80,8 @@ def made_logits(x: Array, weights: Weights, num_hidden: int) -> tuple[Array, lis
 
     Args:
         x: 0 and 1, of shape (rows, variables).
-        weights: masked: `W0`, `c0`, ... of the hidden layers, `W<num_hidden>` of the output, `direct` if there
-            are direct connections, and `b`.
+        weights: masked: `W0`, `c0`, ... of the hidden layers, `W<num_hidden>` of the output, `direct` if
+            there are direct connections, and `b`.
         num_hidden: number of hidden layers.
     """
     layers = [x]
@@ -98,7 +98,7 @@ def made_logits(x: Array, weights: Weights, num_hidden: int) -> tuple[Array, lis
 
 
 def made_gradient(x: Array, weights: Weights, degrees: Degrees) -> tuple[float, Weights]:
-    """The mean negative log-likelihood of rows, and its gradient with respect to weights that are not masked."""
+    """The mean negative log-likelihood of rows, and its gradient; the weights come unmasked."""
     num_hidden = len(degrees) - 1
     cut = masked(weights, degrees)
     logits, hidden = made_logits(x, cut, num_hidden)

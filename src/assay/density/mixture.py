@@ -43,13 +43,13 @@ def log_joint(x: Array, weights: Weights, observed: NDArray[np.bool_] | None = N
 
 
 def responsibilities(joint: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p(k | x): the E step, Bishop Eq. (9.56)."""
+    """p(k | x): the E step."""
     joint = np.exp(joint - joint.max(axis=1, keepdims=True))
     return joint / joint.sum(axis=1, keepdims=True)
 
 
 def maximised(x: Array, shares: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """The weights that the shares of the rows in the components ask for: the M step, Eq. (9.59) and (9.60)."""
+    """The weights that the rows' shares in the components ask for: the M step."""
     size = shares.sum(axis=0)
     ones = shares.T @ x
     return {

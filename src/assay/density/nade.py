@@ -7,10 +7,10 @@ Reference:
     Larochelle, Murray. "The Neural Autoregressive Distribution Estimator". AISTATS 2011
     Implements: the conditionals p(x_d = 1 | x_<d) = sigmoid(b_d + V_d h_d), h_d = sigmoid(c + W_<d x_<d); the
         running sum of Algorithm 1 and, backwards, its running gradient.
-    Departs: trained by Adam with early stopping; V starts at zero, so that training starts at the independent
-        model.
-    Verified: loops that recompute every hidden layer, 1e-12; gradient by finite differences, 1e-7, and against
-        torch's automatic differentiation, 1e-10.
+    Departs: trained by Adam with early stopping; V starts at zero, so that training starts at the
+        independent model.
+    Verified: loops that recompute every hidden layer, 1e-12; gradient by finite differences, 1e-7, and
+        against torch's automatic differentiation, 1e-10.
 """
 
 from collections.abc import Iterator
@@ -98,8 +98,8 @@ def nade_gradient(x: Array, weights: Weights) -> tuple[float, Weights]:
     return loss, slope
 
 
-def _read_back(x: Array, error: Array, hidden: Array, V: Array, slope: Weights) -> None:
-    """Adds the gradients of W and c: what the hidden layers after a bit ask of its column, summed backwards."""
+def _read_back(x: Array, error: Array, hidden: Array, V: Array, slope: dict[str, Array]) -> None:
+    """Adds the gradients of W and c: what all hidden layers after a bit ask of its column."""
     running = np.zeros_like(hidden[0])
     asked = np.empty_like(running)
     for d in reversed(range(len(V))):

@@ -1,8 +1,8 @@
 """The density question: model a distribution over binary vectors, and sample from it.
 
-The data contract: rows of 0 and 1 without missing values, or grey values and a way to make bits of them, which
-becomes part of the data's name. Bits made in different ways are different data, and their likelihoods cannot
-be compared.
+The data contract: rows of 0 and 1 without missing values, or grey values and a way to make bits of them,
+which becomes part of the data's name. Bits made in different ways are different data, and their likelihoods
+cannot be compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from assay.data.table import ContractError
 from assay.density.contract import Binarisation, BinaryData, binarised, read_binary
 from assay.density.datasets import PICTURES, load_grey
 from assay.density.likelihood import bits_per_dimension, negative_log_likelihood
-from assay.density.model import DensityModel
+from assay.density.model import DensityModel, Moment
 from assay.density.training import threads
 
 _TEST_SHARE = 0.25
@@ -106,7 +106,9 @@ class Density(Task):
         known = settings_of(cls())
         for key in settings:
             if key not in known:
-                raise ValueError(f"{name} has no setting {key!r}; it has {', '.join(sorted(known)) or 'none'}")
+                raise ValueError(
+                    f"{name} has no setting {key!r}; it has {', '.join(sorted(known)) or 'none'}"
+                )
         smaller = {key: value for key, value in _SMOKE.items() if key in known and scale == "smoke"}
         return cls(**smaller | dict(settings))
 
@@ -135,11 +137,11 @@ class Density(Task):
 
     def curve(self, model: Any, test: BinaryData) -> Sequence[tuple[float, float]]:
         """The negative log-likelihood of the test rows at about 25 moments of the training."""
-        history = getattr(model, "history", ())
+        history: list[Moment] = list(getattr(model, "history", ()))
         last = len(history) - 1
         picked = np.unique(np.linspace(0, last, min(_CURVE_POINTS, last + 1)).round().astype(int))
         points = []
-        for moment in (history[i] for i in picked):
+        for moment in [history[i] for i in picked]:
             then = replace(model, weights=moment.weights)
             points.append((moment.epoch, negative_log_likelihood(then.log_prob(test.x))))
         return points

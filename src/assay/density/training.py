@@ -39,7 +39,9 @@ def held_out(data: BinaryData, run: Run) -> tuple[BinaryData, BinaryData]:
         ValueError: there are fewer than two rows.
     """
     if len(data) < 2:
-        raise ValueError(f"{data.name}: expected at least 2 rows, to learn from and to stop by, got {len(data)}")
+        raise ValueError(
+            f"{data.name}: expected at least 2 rows, to learn from and to stop by, got {len(data)}"
+        )
     order = run.rng("validation").permutation(len(data))
     count = max(1, round(_HELD_OUT * len(data)))
     return data.take(np.sort(order[count:])), data.take(np.sort(order[:count]))
@@ -124,8 +126,8 @@ def train(
             adam.step(slope)
             total += loss * len(batch)
             step += 1
-            done = epoch + min(first + batch_size, len(x)) / len(x)
-            spent = run.spent(steps=step, epochs=done, examples=done * len(x))
+            examples = epoch * len(x) + min(first + batch_size, len(x))
+            spent = run.spent(steps=step, epochs=examples / len(x), examples=examples)
             if spent >= 1:
                 break
         epoch += 1
