@@ -29,7 +29,7 @@ typedef struct {
 
 enum { DIGIT_BITS = 11, DIGIT_VALUES = 1 << DIGIT_BITS };
 
-/* Moves pairs from one array to the other in the order of the digit above `shift`, keeping the order of equals. */
+/* Moves pairs from one array to the other in the order of the digit above `shift`; equals stay in order. */
 static void sort_by_digit(Pairs from, Pairs to, int64_t n, int shift)
 {
     int64_t starts[DIGIT_VALUES] = {0}, start = 0;
@@ -48,7 +48,7 @@ static void sort_by_digit(Pairs from, Pairs to, int64_t n, int shift)
     }
 }
 
-/* Sorts by insertion if that takes at most 8 n moves; otherwise returns 0 with the pairs in some other order. */
+/* Sorts by insertion if that takes about 8 n moves at most; otherwise returns 0, the pairs partly sorted. */
 static int insertion_sort(Pairs pairs, int64_t n)
 {
     int64_t moves = 0;
@@ -73,8 +73,8 @@ static int insertion_sort(Pairs pairs, int64_t n)
     return 1;
 }
 
-/* Sorts by radix and returns where the result is: in `pairs` or in `spare`. The three highest digits of those bits
-   that differ nearly always leave little to do for insertion; where they do not, the lower digits come first. */
+/* Sorts by radix and returns where the result is: in `pairs` or in `spare`. The three highest digits of the bits
+   that differ nearly always leave little to do for insertion; where they do not, all digits are sorted. */
 static Pairs radix_sort(Pairs pairs, Pairs spare, int64_t n)
 {
     uint64_t differ = 0;
@@ -127,7 +127,7 @@ static int64_t count_few(const char *values, int64_t stride, const double *weigh
     return size;
 }
 
-/* Adds up the weights of equal neighbours, each 1 where there are none. `to` may be the arrays of `sorted`. */
+/* Adds up the weights of equal neighbours, 1 each where there are none. `to` may be `sorted`. */
 static int64_t merge_equal(Pairs sorted, int64_t n, Pairs to)
 {
     int64_t distinct = 0;
@@ -141,11 +141,12 @@ static int64_t merge_equal(Pairs sorted, int64_t n, Pairs to)
     return distinct;
 }
 
-/* Writes the distinct values, ascending and as the bits of doubles, to `keys`, and the weight of each (the number of
-   rows if weights is NULL) to `counts`. NaN and rows of weight zero do not count. All four arrays have room for n,
-   and at least FEW, elements; the spare ones are scratch. Returns how many distinct values there are. */
-int64_t assay_count_values(const char *values, int64_t stride, const double *weights, int64_t n, uint64_t *keys,
-                           double *counts, uint64_t *spare_keys, double *spare_counts)
+/* Writes the distinct values, ascending and as the bits of doubles, to `keys`, and the weight of each (the
+   number of rows if weights is NULL) to `counts`. NaN and rows of weight zero do not count. The four arrays have n
+   elements, of which the spare ones are scratch; without weights, min(n, FEW) are enough for spare_counts.
+   Returns how many distinct values there are. */
+int64_t assay_count_values(const char *values, int64_t stride, const double *weights, int64_t n,
+                           uint64_t *keys, double *counts, uint64_t *spare_keys, double *spare_counts)
 {
     Pairs found = {keys, counts};
     int64_t size = count_few(values, stride, weights, n, found);
@@ -170,10 +171,11 @@ int64_t assay_count_values(const char *values, int64_t stride, const double *wei
     return distinct;
 }
 
-/* The codes of rows first .. first + count - 1, as records (`stride` codes apart) and as columns (`num_rows` codes
-   apart). Sets has_missing[f] where column f has a missing value. */
-static inline void encode(const Source *sources, int num_features, int64_t first, int64_t count, int64_t num_rows,
-                          char *rows, int64_t stride, char *columns, int width, uint8_t *has_missing)
+/* The codes of rows first .. first + count - 1, as records (`stride` codes apart) and as columns (`num_rows`
+   codes apart). Sets has_missing[f] where column f has a missing value. */
+static inline void encode(const Source *sources, int num_features, int64_t first, int64_t count,
+                          int64_t num_rows, char *rows, int64_t stride, char *columns, int width,
+                          uint8_t *has_missing)
 {
     enum { BLOCK = 16 * LANES }; /* the records of a block stay in the first-level cache */
     int32_t codes[LANES];
@@ -189,8 +191,8 @@ static inline void encode(const Source *sources, int num_features, int64_t first
     }
 }
 
-void assay_encode(const Source *sources, int num_features, int64_t first, int64_t count, int64_t num_rows, char *rows,
-                  int64_t stride, char *columns, int width, uint8_t *has_missing)
+void assay_encode(const Source *sources, int num_features, int64_t first, int64_t count, int64_t num_rows,
+                  char *rows, int64_t stride, char *columns, int width, uint8_t *has_missing)
 {
     if (width == 1) /* constant widths make the stores plain ones */
         encode(sources, num_features, first, count, num_rows, rows, stride, columns, 1, has_missing);

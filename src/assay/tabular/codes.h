@@ -16,8 +16,8 @@ typedef struct {
 
 enum { LANES = 16 };
 
-/* How many thresholds are below each of LANES values: a binary search without branches, so that the searches of
-   all lanes overlap. NaN is below none. */
+/* How many thresholds are below each of LANES values: a binary search without branches, so that the searches
+   of all lanes overlap. None is below NaN. */
 static inline void count_below(const double *thresholds, int32_t size, const double *x, int32_t *below)
 {
     for (int j = 0; j < LANES; j++)
@@ -34,7 +34,7 @@ static inline void count_below(const double *thresholds, int32_t size, const dou
             below[j] += thresholds[below[j]] < x[j];
 }
 
-/* The codes of at most LANES rows from `row` on, and whether one is missing; lanes past `count` are undefined. */
+/* The codes of at most LANES rows from `row` on. Returns whether one is missing. */
 static inline int encode_lanes(const Source *s, int64_t row, int count, int32_t *codes)
 {
     const char *at = s->values + row * s->stride;

@@ -3,13 +3,15 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { TOGETHER = 8 }; /* so many rows descend together: their loads overlap, and their nodes fit the registers */
+enum { TOGETHER = 8 }; /* rows that descend together: their loads overlap, their nodes fit the registers */
 
 /* The child that a record goes to. Width and categories are constants where this is inlined. */
-INLINE uint32_t child_of(const Model *m, int64_t root, uint32_t at, const char *record, int width, int categories)
+INLINE uint32_t child_of(const Model *m, int64_t root, uint32_t at, const char *record, int width,
+                         int categories)
 {
     const Node *node = m->nodes + root + at;
-    uint32_t code = width == 1 ? ((const uint8_t *)record)[node->slot] : ((const uint16_t *)record)[node->slot];
+    uint32_t code = width == 1 ? ((const uint8_t *)record)[node->slot]
+                               : ((const uint16_t *)record)[node->slot];
     uint32_t right = code > node->limit;
     if (categories) { /* without a branch, which half of the nodes would mispredict */
         uint32_t goes_left = m->sets[m->set_at[root + at] + (code >> 5)] >> (code & 31) & 1;
@@ -19,8 +21,8 @@ INLINE uint32_t child_of(const Model *m, int64_t root, uint32_t at, const char *
 }
 
 /* One level down for all rows; returns whether any has not arrived yet. */
-INLINE uint32_t step(const Model *m, int64_t root, uint32_t *at, const char *records, int64_t record_size, int rows,
-                     int width, int categories)
+INLINE uint32_t step(const Model *m, int64_t root, uint32_t *at, const char *records, int64_t record_size,
+                     int rows, int width, int categories)
 {
     uint32_t moved = 0;
     for (int j = 0; j < rows; j++) {
@@ -45,21 +47,21 @@ INLINE void descend(const Model *m, const Target *to, int64_t tree, const char *
     arrive(m, to, tree, row, rows, at);
 }
 
-INLINE void predict(const Model *m, const Target *to, int64_t first, int64_t count, const char *records, int width,
-                    int categories)
+INLINE void predict(const Model *m, const Target *to, int64_t first, int64_t count, const char *records,
+                    int width, int categories)
 {
     int64_t record_size = (int64_t)m->num_slots * width;
     for (int64_t tree = 0; tree < m->num_trees; tree++) {
         int64_t i = 0;
         for (; i + TOGETHER <= count; i += TOGETHER)
-            descend(m, to, tree, records + i * record_size, record_size, first + i, TOGETHER, width, categories);
+            descend(m, to, tree, records + i * record_size, record_size, first + i, TOGETHER, width,
+                    categories);
         for (; i < count; i++)
             descend(m, to, tree, records + i * record_size, record_size, first + i, 1, width, categories);
     }
 }
 
-/* Writes the codes of rows first .. first + count - 1, of one slot `by_slot` codes after those of the one before and
-   of one row `by_row` codes after the row before. */
+/* Writes the codes of rows first .. first + count - 1, slots `by_slot` and rows `by_row` codes apart. */
 static void encode(const Model *m, int64_t first, int64_t count, char *to, int64_t by_slot, int64_t by_row)
 {
     int32_t codes[LANES];

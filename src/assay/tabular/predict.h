@@ -35,7 +35,8 @@ typedef struct {
 } Target;
 
 /* Rows `row` .. row + count - 1 end in nodes `at` of `tree`. */
-static inline void arrive(const Model *m, const Target *to, int64_t tree, int64_t row, int count, const uint32_t *at)
+static inline void arrive(const Model *m, const Target *to, int64_t tree, int64_t row, int count,
+                          const uint32_t *at)
 {
     if (to->leaves) {
         const int32_t *original = m->original + m->roots[tree];

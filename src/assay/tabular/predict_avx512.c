@@ -1,5 +1,5 @@
-/* Descending trees of few leaves with byte permutations: a tree's inner nodes, at most 255, are tables in registers,
-   and 64 rows look up their node's question at once. The results are those of predict.c. */
+/* Descending trees of few leaves with byte permutations: a tree's inner nodes, at most 255, are tables in
+   registers, and 64 rows look up the questions of their nodes at once. The results are those of predict.c. */
 #include "predict.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -89,7 +89,8 @@ WIDE __m512i look_up(const uint8_t *table, __m512i index, int registers)
     low = _mm512_permutex2var_epi8(low, index, _mm512_load_si512(table + 64));
     if (registers == 2)
         return low;
-    __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(table + 128), index, _mm512_load_si512(table + 192));
+    __m512i high = _mm512_load_si512(table + 128);
+    high = _mm512_permutex2var_epi8(high, index, _mm512_load_si512(table + 192));
     return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index), high);
 }
 
@@ -132,8 +133,8 @@ WIDE void descend(const Tables *t, const uint8_t *codes, int64_t stride, int reg
     _mm512_store_si512(leaves, leaf);
 }
 
-WIDE void predict_tree(const Model *m, const Target *to, int64_t tree, const Tables *t, int64_t first, int64_t count,
-                       const uint8_t *codes, int64_t stride, int registers)
+WIDE void predict_tree(const Model *m, const Target *to, int64_t tree, const Tables *t, int64_t first,
+                       int64_t count, const uint8_t *codes, int64_t stride, int registers)
 {
     for (int64_t i = 0; i < count; i += ROWS) {
         int rows = count - i < ROWS ? (int)(count - i) : ROWS;
