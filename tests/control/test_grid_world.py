@@ -20,7 +20,7 @@ def step(world, cell, action):
     row, column = cell
     down, right = {U: (-1, 0), R: (0, 1), D: (1, 0), L: (0, -1), S: (0, 0)}[action]
     entered = (row + down, column + right)
-    worth = {cell_: world.r_forbidden for cell_ in world.forbidden} | {world.target: world.r_target}
+    worth = dict.fromkeys(world.forbidden, world.r_forbidden) | {world.target: world.r_target}
     if world.target_terminal and cell == world.target:
         return cell, 0.0, True
     if not (1 <= entered[0] <= world.shape[0] and 1 <= entered[1] <= world.shape[1]):

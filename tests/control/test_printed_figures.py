@@ -274,7 +274,7 @@ def soft_optimum(world, epsilon):
 
 @pytest.mark.parametrize("epsilon", F)
 def test_best_soft_policies(epsilon):
-    """Figure 5.7 prints -1.2 at (3, 1) for epsilon 0.2; the exact value, -1.134, is the one exception of 75."""
+    """Figure 5.7 prints -1.2 at (3, 1) for epsilon 0.2; exact is -1.134, the one exception of 75 cells."""
     v, q, actions = soft_optimum(CAREFUL, epsilon)[-1]
     assert_printed(v, F[epsilon], 3)
     assert letters_of(np.eye(5, dtype=bool)[actions]) == table(F[epsilon])[1]

@@ -129,7 +129,7 @@ class TestArrays:
             read_mdp(source)
 
     def test_errors_of_files(self, tmp_path):
-        with pytest.raises(ContractError, match="there is no file .*nowhere.npz"):
+        with pytest.raises(ContractError, match=r"there is no file .*nowhere.npz"):
             read_mdp(tmp_path / "nowhere.npz")
         broken = tmp_path / "broken.json"
         broken.write_text("{")
@@ -138,10 +138,10 @@ class TestArrays:
         ):
             read_mdp(broken)
         (tmp_path / "broken.npz").write_bytes(b"no zip")
-        with pytest.raises(ContractError, match="broken.npz: expected"):
+        with pytest.raises(ContractError, match=r"broken.npz: expected"):
             read_mdp(tmp_path / "broken.npz")
         np.savez(tmp_path / "objects.npz", P=np.array([{}], object))
-        with pytest.raises(ContractError, match="objects.npz: expected .* without Python objects"):
+        with pytest.raises(ContractError, match=r"objects.npz: expected .* without Python objects"):
             read_mdp(tmp_path / "objects.npz")
         with pytest.raises(ContractError, match="takes no option but gamma, got r_forbidden"):
             read_mdp(FORMS["dense"], r_forbidden=-1)
@@ -225,10 +225,10 @@ class TestEnvironments:
             read_mdp("FrozenLak-v1")
         with pytest.raises(ContractError, match="did you mean 'grid-world'"):
             read_mdp("grid-wrld")
-        with pytest.raises(ContractError, match="cannot be made.*is_slipery"):
+        with pytest.raises(ContractError, match=r"cannot be made.*is_slipery"):
             read_mdp("FrozenLake-v1", is_slipery=False)
         with pytest.raises(
-            ContractError, match="numbered states and actions and a transition table P.*no table"
+            ContractError, match=r"numbered states and actions and a transition table P.*no table"
         ):
             read_mdp("CartPole-v1")
         with pytest.raises(ContractError, match=r"gamma must be in \[0, 1\)"):
@@ -238,6 +238,6 @@ class TestEnvironments:
         env = CAREFUL.env()
         del env.P[24]
         with pytest.raises(
-            ContractError, match="a next state of|the table has 24 states and 5 actions, the spaces"
+            ContractError, match=r"a next state of|the table has 24 states and 5 actions, the spaces"
         ):
             read_mdp(env)

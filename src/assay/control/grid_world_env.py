@@ -79,4 +79,4 @@ class GridWorldEnv(gymnasium.Env[int, int]):
         )
 
 
-gymnasium.register("assay/GridWorld-v0", entry_point=GridWorldEnv)
+gymnasium.register("assay/GridWorld-v0", entry_point="assay.control.grid_world_env:GridWorldEnv")

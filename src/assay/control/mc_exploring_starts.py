@@ -11,8 +11,8 @@ Reference:
     Departs: `batch` episodes are played under one policy (1 is the algorithm as printed); a visit close to
         the cut of an unfinished episode is not counted; an action that was never tried is not taken for the
         best.
-    Verified: hand-made episodes with repeats; counts shared across episodes; optimal values in deterministic
-        worlds.
+    Verified: against a loop over one episode after another, 1e-12; hand-made episodes with repeats; it finds
+        the optimal policy of a small world.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,13 @@ from assay.control.monte_carlo import MonteCarlo
 
 @dataclass(frozen=True, kw_only=True)
 class MCExploringStarts(MonteCarlo):
-    """Averages of returns from episodes that begin at random pairs; see `MonteCarlo` for the arguments."""
+    """Averages of returns from episodes that begin at random pairs; see `MonteCarlo` for the other arguments.
+
+    Args:
+        episode_steps: after which an episode is cut; short ones leave more steps for more starts.
+    """
+
+    episode_steps: int = 50
 
     def begin(
         self, mdp: MDP, players: Players, rng: np.random.Generator, count: int

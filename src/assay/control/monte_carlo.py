@@ -30,7 +30,7 @@ class MonteCarlo(ABC):
 
     steps: int = 200_000
     episode_steps: int = 100
-    batch: int = 20
+    batch: int = 10
     first_visit: bool = False
     tail: float = 0.01
     epsilon: ClassVar[float] = 0.0

@@ -102,7 +102,7 @@ class TemporalDifference(ABC):
             played += 1
             journal.played(total, length)
         journal.spend(since)
-        self._keep(journal, looks + 1, q)
+        self._keep(journal, looks + (since > 0), q)
         values = np.array(q)
         return Solution(values.max(axis=1), values, self.learned_policy(values), journal.trace())
 

@@ -1,0 +1,144 @@
+"""The Bellman equation of a fixed policy: in closed form and by iteration."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from control_worlds import BOOK, CAREFUL, CAUTIOUS, naive_q, random_mdp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.control.bellman_equation import BellmanEquation, policy_values
+from assay.control.bellman_iteration import BellmanIteration, evaluation_iterates
+from assay.control.grid_world import GridWorld
+from assay.core.budget import Budget
+from assay.core.run import Run
+
+
+def random_policy(rng, mdp):
+    return rng.dirichlet(np.ones(mdp.num_actions), size=mdp.num_states)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9), st.sampled_from([0.0, 0.5, 0.9]))
+@settings(max_examples=12, deadline=None)
+def test_closed_form_solves_the_equation_and_iteration_arrives_there(seed, num_states, gamma):
+    rng = np.random.default_rng(seed)
+    mdp = random_mdp(rng, num_states, 3, gamma)
+    policy = random_policy(rng, mdp)
+    v = policy_values(mdp, policy)
+    for state in range(num_states):  # v = sum of pi q, by a loop.
+        total = sum(policy[state, a] * naive_q(mdp, v, state, a) for a in range(3))
+        assert v[state] == pytest.approx(total, abs=1e-10)
+    sweeps = 1 if gamma == 0 else int(np.ceil(np.log(1e-12) / np.log(gamma)))
+    for sweep in ("synchronous", "in-place"):
+        *_, last = islice(evaluation_iterates(mdp.under(policy), np.zeros(num_states), sweep), sweeps)
+        assert last == pytest.approx(v, abs=1e-9)
+
+
+def test_synchronous_and_in_place_sweeps_equal_their_loops():
+    rng = np.random.default_rng(2)
+    mdp = random_mdp(rng, 8, 2)
+    policy = random_policy(rng, mdp)
+    for sweep in ("synchronous", "in-place"):
+        naive, iterates = np.zeros(8), evaluation_iterates(mdp.under(policy), np.zeros(8), sweep)
+        for _ in range(4):
+            old = naive.copy()
+            for state in range(8):
+                source = old if sweep == "synchronous" else naive
+                naive[state] = sum(policy[state, a] * naive_q(mdp, source, state, a) for a in range(2))
+            assert next(iterates) == pytest.approx(naive, abs=1e-12)
+
+
+def test_error_falls_by_gamma_in_every_sweep():
+    chain = BOOK.mdp().under(np.full((25, 5), 0.2))
+    v = chain.values()
+    first = np.abs(v).max()
+    for sweep, swept in enumerate(islice(evaluation_iterates(chain, np.zeros(25)), 60), start=1):
+        assert np.abs(swept - v).max() <= 0.9**sweep * first + 1e-12
+
+
+def test_sweeps_of_always_right_to_a_true_error_of_one_thousandth():
+    chain = BOOK.mdp().under(np.ones(25, int))
+    v = chain.values()
+    swept = islice(evaluation_iterates(chain, np.zeros(25)), 200)
+    errors = [np.abs(iterate - v).max() for iterate in swept]
+    assert 1 + next(i for i, error in enumerate(errors) if error < 1e-3) == 88
+
+
+def test_the_target_stays_worth_its_rewards_for_ever():
+    v = policy_values(BOOK.mdp(), BOOK.policy(CAUTIOUS))
+    assert v[BOOK.state(BOOK.target)] == pytest.approx(1 / (1 - 0.9), abs=1e-10)
+
+
+def test_gymnasiums_table_through_the_same_solver():
+    gymnasium = pytest.importorskip("gymnasium")
+    from assay.control.sources import read_mdp
+
+    table = gymnasium.make("FrozenLake-v1").unwrapped.P
+    v = policy_values(read_mdp("FrozenLake-v1", gamma=0.95), np.full((16, 4), 0.25))
+    swept = np.zeros(16)
+    for _ in range(600):
+        swept = np.array([
+            sum(0.25 * p * (r + 0.95 * (not t) * swept[n]) for a in range(4) for p, n, r, t in table[s][a])
+            for s in range(16)
+        ])  # fmt: skip
+    assert v == pytest.approx(swept, abs=1e-10)
+
+
+@pytest.mark.parametrize("side", [5, 12])
+def test_dense_and_sparse_solutions(side):
+    mdp = GridWorld(shape=(side, side), forbidden=((2, 2),), target=(side, side), start=None).mdp()
+    policy = random_policy(np.random.default_rng(side), mdp)
+    chain = mdp.under(policy)
+    assert chain.values() == pytest.approx(chain.backup(chain.values()), abs=1e-10)
+
+
+class TestMethods:
+    def test_the_policy_is_greedy_for_the_values_of_the_one_evaluated(self):
+        for method in (BellmanEquation(), BellmanIteration(tolerance=1e-12)):
+            solution = method.fit(CAREFUL.mdp(), run=Run())
+            assert solution.v == pytest.approx(policy_values(CAREFUL.mdp(), np.full((25, 5), 0.2)), abs=1e-10)
+            assert solution.q == pytest.approx(CAREFUL.mdp().action_values(solution.v), abs=1e-12)
+            chosen = solution.q[np.arange(25), solution.predict()]
+            assert chosen == pytest.approx(solution.q.max(axis=1), abs=1e-9)
+
+    def test_one_improvement_is_an_improvement(self):
+        mdp = CAREFUL.mdp()
+        for policy in (None, 0, tuple([4] * 25), tuple(CAREFUL.policy(CAUTIOUS).tolist())):
+            solution = BellmanEquation(policy=policy).fit(mdp, run=Run())
+            assert (policy_values(mdp, solution.predict()) >= solution.v - 1e-9).all()
+
+    def test_iteration_stops_at_its_tolerance_and_keeps_its_promise(self):
+        exact = policy_values(CAREFUL.mdp(), np.full((25, 5), 0.2))
+        for sweep in ("synchronous", "in-place"):
+            solution = BellmanIteration(tolerance=1e-3, sweep=sweep).fit(CAREFUL.mdp(), run=Run())
+            changes = np.abs(np.diff(solution.trace.v, axis=0)).max(axis=1)
+            assert changes[-1] <= 1e-3 < changes[-2]
+            assert np.abs(solution.v - exact).max() <= 0.9 / 0.1 * 1e-3
+
+    def test_in_place_needs_fewer_sweeps_here(self):
+        counts = {
+            sweep: BellmanIteration(sweep=sweep).fit(CAREFUL.mdp(), run=Run()).trace.iterations[-1]
+            for sweep in ("synchronous", "in-place")
+        }
+        assert counts["in-place"] < counts["synchronous"]
+
+    def test_steps_are_pairs_read(self):
+        mdp = BOOK.mdp()
+        assert BellmanEquation().fit(mdp, run=Run()).trace.steps[-1] == 250
+        assert BellmanEquation(policy=4).fit(mdp, run=Run()).trace.steps[-1] == 25 + 125
+        trace = BellmanIteration(policy=4).fit(mdp, run=Run(budget=Budget(500, "steps"))).trace
+        assert trace.steps[-1] == 15 * 25 + 125  # Fifteen sweeps of 25 states, and one look at all pairs.
+
+    @pytest.mark.parametrize(
+        ("build", "words"),
+        [
+            (lambda: BellmanIteration(tolerance=0), "tolerance must be above 0"),
+            (lambda: BellmanIteration(sweep="sideways"), "sweep must be 'synchronous' or 'in-place'"),
+            (lambda: BellmanEquation(policy=5).fit(BOOK.mdp(), run=Run()), "actions from 0 to 4, got 5"),
+            (lambda: BellmanEquation(policy=(0,)).fit(BOOK.mdp(), run=Run()), "each of 25 states, got 1"),
+        ],
+    )
+    def test_errors(self, build, words):
+        with pytest.raises(ValueError, match=words):
+            build()
