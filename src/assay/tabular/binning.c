@@ -73,8 +73,8 @@ static int insertion_sort(Pairs pairs, int64_t n)
     return 1;
 }
 
-/* Sorts by radix and returns where the result is: in `pairs` or in `spare`. The three highest digits of the bits
-   that differ nearly always leave little to do for insertion; where they do not, all digits are sorted. */
+/* Sorts by radix and returns where the result is: in `pairs` or in `spare`. The three highest digits of the
+   bits that differ mostly leave little to do for insertion; where they do not, all digits are sorted. */
 static Pairs radix_sort(Pairs pairs, Pairs spare, int64_t n)
 {
     uint64_t differ = 0;
@@ -142,8 +142,8 @@ static int64_t merge_equal(Pairs sorted, int64_t n, Pairs to)
 }
 
 /* Writes the distinct values, ascending and as the bits of doubles, to `keys`, and the weight of each (the
-   number of rows if weights is NULL) to `counts`. NaN and rows of weight zero do not count. The four arrays have n
-   elements, of which the spare ones are scratch; without weights, min(n, FEW) are enough for spare_counts.
+   number of rows if weights is NULL) to `counts`. NaN and rows of weight zero do not count. The four arrays
+   have n elements, the spare ones are scratch; without weights, min(n, FEW) are enough for spare_counts.
    Returns how many distinct values there are. */
 int64_t assay_count_values(const char *values, int64_t stride, const double *weights, int64_t n,
                            uint64_t *keys, double *counts, uint64_t *spare_keys, double *spare_counts)
