@@ -283,3 +283,37 @@ def test_unknown_options_of_the_data_are_named(tmp_path):
 
     with pytest.raises(ValueError, match="toy has no option 'gama'; did you mean 'gamma'"):
         compare(Strict(), gama=0.5, runs=tmp_path, progress=False)
+
+
+class Choosy(toy_task.Toy):
+    def answers(self, name, data):
+        return "it has no middle" if name == "median" and len(data) < 1000 else None
+
+
+def test_a_method_that_does_not_answer_is_not_added_unasked(tmp_path):
+    board = compare(Choosy(), runs=tmp_path, seeds=1, progress=False)
+    assert [row.name for row in board.rows] == ["mean"]
+    board = compare(Choosy(), methods=["median"], runs=tmp_path, seeds=1, progress=False)
+    assert [row.status for row in board.rows] == ["ok"]
+
+
+@dataclass(frozen=True)
+class LiveNumbers(toy_task.Numbers):
+    live: bool = True
+
+
+class InMemory(toy_task.Toy):
+    def load(self, source=None, **options):
+        return LiveNumbers(super().load(source).values)
+
+    def save_data(self, data, folder):
+        raise AssertionError("live data is not written")
+
+
+def test_live_data_reaches_its_trials_and_not_ray(tmp_path):
+    board = compare(InMemory(), methods=["mean"], runs=tmp_path, seeds=2, progress=False)
+    written = race(tmp_path, "mean")
+    assert board.row("mean").status == "ok"
+    assert board.row("mean").values("squared error") == written.row("mean").values("squared error")
+    with pytest.raises(ValueError, match="numbers exists in this process only"):
+        compare(InMemory(), methods=["mean"], runs=tmp_path, progress=False, on="ray")

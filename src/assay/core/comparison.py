@@ -86,7 +86,10 @@ def compare(
     jobs = jobs or max(1, cores() // threads)
     limits = Limits(seconds=time_limit, memory=memory_limit or int(0.9 * physical_memory()) // jobs)
     store = Store(Path(runs).resolve())
-    folder = store.keep_data(task, loaded)
+    live_data = getattr(loaded, "live", False)
+    if live_data and on == "ray":
+        raise ValueError(f"{loaded.name} exists in this process only, and cannot be sent to Ray")
+    kept = loaded if live_data else store.keep_data(task, loaded)
     trials = {}
     for seed in chosen:  # Seeds outside, methods inside: what is finished when it is cut off is paired.
         for entrant in entrants:
@@ -109,13 +112,13 @@ def compare(
         if on == "ray":
             from assay.core.on_ray import run_on_ray
 
-            finished = run_on_ray(task, list(trials), store, folder, limits=limits, live=live)
+            finished = run_on_ray(task, list(trials), store, kept, limits=limits, live=live)
         elif on is None:
             finished = run_trials(
                 task,
                 list(trials),
                 store,
-                folder,
+                kept,
                 jobs=jobs,
                 limits=limits,
                 preload=_modules(entrants),
@@ -183,7 +186,8 @@ def _entrants(
 ) -> list[Entrant]:
     external = installed_methods(task)
     if methods is None:
-        chosen: list[tuple[str | None, Any]] = [(None, name) for name in (*task.methods, *external)]
+        own = (name for name in task.methods if task.answers(name, data) is None)
+        chosen: list[tuple[str | None, Any]] = [(None, name) for name in (*own, *external)]
     elif isinstance(methods, Mapping):
         chosen = list(methods.items())
     else:

@@ -30,17 +30,17 @@ class Host:
 
     Args:
         task: whose trials run.
-        data: folder that holds the data.
+        data: folder that holds the data; or live data, which reaches the host as live methods do.
         preload: modules to import before the first trial.
         live: methods that cannot be written as JSON, by name; the host is then forked from this process
             instead of started afresh.
     """
 
-    def __init__(self, task: Task, data: Path, preload: list[str], live: Mapping[str, Any]) -> None:
+    def __init__(self, task: Task, data: Any, preload: list[str], live: Mapping[str, Any]) -> None:
         where = location(task)
         job = {"task": where, "data": str(data), "preload": preload, "path": sys.path}
-        if live or where is None:
-            self._pid, self._to, self._from = _forked(job, task, live)
+        if live or where is None or not isinstance(data, Path):
+            self._pid, self._to, self._from = _forked(job, task, data, live)
             self._process = None
         else:
             # -c rather than -m: runpy would import this module twice. A new session: we handle Ctrl-C.
@@ -97,7 +97,9 @@ class Host:
             raise RuntimeError("the process that starts the trials has died") from None
 
 
-def _forked(job: dict[str, Any], task: Task, live: Mapping[str, Any]) -> tuple[int, IO[bytes], IO[bytes]]:
+def _forked(
+    job: dict[str, Any], task: Task, data: Any, live: Mapping[str, Any]
+) -> tuple[int, IO[bytes], IO[bytes]]:
     commands, to_host = os.pipe()
     from_host, answers = os.pipe()
     pid = os.fork()
@@ -108,7 +110,7 @@ def _forked(job: dict[str, Any], task: Task, live: Mapping[str, Any]) -> tuple[i
             os.close(from_host)
             os.setsid()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            _serve(job, task, live, commands, answers)
+            _serve(job, task, data, live, commands, answers)
             status = 0
         finally:
             os._exit(status)
@@ -130,14 +132,17 @@ def main() -> None:
         first += byte
     job = json.loads(first)
     sys.path[:] = job["path"]
-    _serve(job, locate(job["task"]), {}, 0, answers)
+    _serve(job, locate(job["task"]), Path(job["data"]), {}, 0, answers)
 
 
-def _serve(job: dict[str, Any], task: Task, live: Mapping[str, Any], commands: int, answers: int) -> None:
+def _serve(
+    job: dict[str, Any], task: Task, data: Any, live: Mapping[str, Any], commands: int, answers: int
+) -> None:
     for module in job["preload"]:
         with contextlib.suppress(Exception):  # The trial that needs it will say what is wrong.
             importlib.import_module(module)
-    data = task.open_data(Path(job["data"]))
+    if isinstance(data, Path):
+        data = task.open_data(data)
     running: set[int] = set()
     wake, woken = (
         os.pipe()

@@ -50,7 +50,7 @@ def run_trials(
     task: Task,
     trials: Sequence[Trial],
     store: Store,
-    data: Path,
+    data: Any,
     *,
     jobs: int = 1,
     limits: Limits = Limits(),
@@ -66,7 +66,7 @@ def run_trials(
         task: of the trials.
         trials: to run, most urgent first.
         store: where finished trials are kept.
-        data: folder of the task's data, from `Store.keep_data`.
+        data: folder of the task's data, from `Store.keep_data`; or the data itself, if it is live.
         jobs: how many run at the same time.
         limits: for each trial.
         preload: modules the trials will import.

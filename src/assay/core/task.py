@@ -44,7 +44,11 @@ class Figure:
 
 
 class Data(Protocol):
-    """What a task compares methods on."""
+    """What a task compares methods on.
+
+    Data that no other process can open, such as a function typed at a prompt, has an attribute `live` that is
+    True; its trials are forked from this process.
+    """
 
     @property
     def name(self) -> str:
@@ -123,6 +127,10 @@ class Task(ABC):
         if not callable(getattr(method, "fit", None)):
             raise TypeError(f"expected a method with fit(...), got {method!r}")
         return method
+
+    def answers(self, name: str, data: Any) -> str | None:
+        """None when the method answers what `data` asks; else why it does not, and nobody adds it unasked."""
+        return None
 
     def available(self, name: str) -> str | None:
         """None when the method can run here, else which package is missing."""
