@@ -47,7 +47,6 @@ class Statistics:
         units: value of one unit of the gradient and of the hessian (or weight).
         num_classes: K; 0 for Newton targets.
         counted: whether a cell counts rows; if not, its weight is the count, or no count is needed.
-        has_hidden_rows: whether a cell may be zero in spite of its rows, which weigh less than half a unit.
         is_exact: whether no row was rounded, as far as is known.
     """
 
@@ -59,7 +58,6 @@ class Statistics:
     units: tuple[float, float]
     num_classes: int
     counted: bool
-    has_hidden_rows: bool
     is_exact: bool
 
 
@@ -141,7 +139,7 @@ def classes(
         scale, units = 0, np.ones(len(labels), np.int64)
     else:
         scale = power(weights, kept, extent, WIDE)
-        units = _quantise(weights, kept, scale)
+        units = _quantise(weights, kept, scale, is_weight=True)
     return Statistics(
         layout="classes",
         criterion=criterion,
@@ -151,7 +149,6 @@ def classes(
         units=(2.0**-scale, 2.0**-scale),
         num_classes=num_classes,
         counted=count and weights is not None,
-        has_hidden_rows=not units[kept].all(),
         is_exact=scale == 0,
     )
 
@@ -178,9 +175,9 @@ def _two_sums(
         scales = powers(PACKED_GRADIENT, PACKED_HESSIAN)
         records, packing = _pack(gradient, hessian, rows, scales)
         enough = COARSEST_MEAN * len(rows)
-        if packing.is_exact or (
-            packing.gradient_sum >= enough and (hessian is None or packing.hessian_sum >= enough)
-        ):
+        fine = packing.gradient_sum >= enough and (hessian is None or packing.hessian_sum >= enough)
+        # A row without hessian could leave a cell zero, as if the node had no such row.
+        if (packing.is_exact or fine) and not packing.has_zero_hessian:
             return Statistics(
                 layout="packed",
                 criterion=criterion,
@@ -190,7 +187,6 @@ def _two_sums(
                 units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
                 num_classes=num_classes,
                 counted=False,
-                has_hidden_rows=packing.has_hidden_rows,
                 is_exact=packing.is_exact,
             )
     scales = powers(WIDE, WIDE)
@@ -199,12 +195,11 @@ def _two_sums(
         layout="wide",
         criterion=criterion,
         rows=rows,
-        first=_quantise(gradient, rows, scales[0]),
-        second=ones if hessian is None else _quantise(hessian, rows, scales[1]),
+        first=_quantise(gradient, rows, scales[0], is_weight=False),
+        second=ones if hessian is None else _quantise(hessian, rows, scales[1], is_weight=True),
         units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
         num_classes=num_classes,
         counted=True,
-        has_hidden_rows=False,
         is_exact=scales == (0, 0),
     )
 
@@ -243,12 +238,12 @@ class _Packing(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("gradient_sum", "hessian_sum")),
-        *((name, ctypes.c_int32) for name in ("is_exact", "has_hidden_rows")),
+        *((name, ctypes.c_int32) for name in ("is_exact", "has_zero_hessian")),
     ]
 
 
 def _address(array: np.ndarray | None) -> int | None:
-    return None if array is None else array.ctypes.data
+    return None if array is None else array.__array_interface__["data"][0]
 
 
 def _extent(values: np.ndarray, rows: np.ndarray | None) -> Extent:
@@ -288,16 +283,18 @@ def _pack(
         ctypes.byref(found),
     )  # fmt: skip
     return records, Packing(
-        found.gradient_sum, found.hessian_sum, bool(found.is_exact), bool(found.has_hidden_rows)
+        found.gradient_sum, found.hessian_sum, bool(found.is_exact), bool(found.has_zero_hessian)
     )
 
 
-def _quantise(values: np.ndarray, rows: np.ndarray, power: int) -> np.ndarray:
+def _quantise(values: np.ndarray, rows: np.ndarray, power: int, *, is_weight: bool) -> np.ndarray:
     kernel = _compiled()
     if kernel is None:
-        return twin.quantise(values, rows, power)
+        return twin.quantise(values, rows, power, is_weight=is_weight)
     units = np.empty(len(values), np.int64)
-    kernel.assay_quantise(_address(values), _some(rows, values), len(rows), 2.0**power, _address(units))
+    kernel.assay_quantise(
+        _address(values), _some(rows, values), len(rows), 2.0**power, is_weight, _address(units)
+    )
     return units
 
 
@@ -313,7 +310,7 @@ def _compiled() -> ctypes.CDLL | None:
         pointer, count = ctypes.c_void_p, ctypes.c_int64
         kernel.assay_extent.argtypes = [pointer, pointer, count, pointer]
         kernel.assay_pack.argtypes = [pointer, pointer, pointer, count, pointer, pointer, pointer]
-        kernel.assay_quantise.argtypes = [pointer, pointer, count, ctypes.c_double, pointer]
+        kernel.assay_quantise.argtypes = [pointer, pointer, count, ctypes.c_double, ctypes.c_int32, pointer]
         kernel.assay_scaled_sum.argtypes = [pointer, pointer, count, ctypes.c_double]
         kernel.assay_all_whole.argtypes = [pointer, pointer, count]
         for function in (kernel.assay_extent, kernel.assay_pack, kernel.assay_quantise):

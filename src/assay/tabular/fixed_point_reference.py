@@ -28,13 +28,13 @@ class Packing(NamedTuple):
         gradient_sum: of the magnitudes, in units.
         hessian_sum: in units.
         is_exact: whether nothing was rounded.
-        has_hidden_rows: whether a hessian was rounded to zero.
+        has_zero_hessian: whether a row has none.
     """
 
     gradient_sum: int
     hessian_sum: int
     is_exact: bool
-    has_hidden_rows: bool
+    has_zero_hessian: bool
 
 
 def extent(values: np.ndarray, rows: np.ndarray) -> Extent:
@@ -60,17 +60,21 @@ def pack(
     """int32 records of gradient 2^p << 16 | hessian 2^q, undefined outside ``rows``; no hessian stands for ones."""
     g = gradient[rows] * 2.0 ** powers[0]
     h = np.ones(len(rows)) if hessian is None else hessian[rows] * 2.0 ** powers[1]
-    whole_g, whole_h = np.rint(g), np.rint(h)
+    whole_g, whole_h = np.rint(g), _rounded_weight(h)
     records = np.zeros(len(gradient), np.int32)
     records[rows] = whole_g * 2**16 + whole_h
     is_exact = bool((whole_g == g).all() and (whole_h == h).all())
-    return records, Packing(
-        int(np.abs(whole_g).sum()), int(whole_h.sum()), is_exact, not bool((whole_h > 0).all())
-    )
+    return records, Packing(int(np.abs(whole_g).sum()), int(whole_h.sum()), is_exact, not bool(h.all()))
 
 
-def quantise(values: np.ndarray, rows: np.ndarray, power: int) -> np.ndarray:
-    """int64: v 2^power rounded to the nearest, ties to even; undefined outside ``rows``."""
+def quantise(values: np.ndarray, rows: np.ndarray, power: int, *, is_weight: bool) -> np.ndarray:
+    """int64: v 2^power rounded to the nearest, or, of a weight, as a weight; undefined outside ``rows``."""
     units = np.zeros(len(values), np.int64)
-    units[rows] = np.rint(values[rows] * 2.0**power)
+    scaled = values[rows] * 2.0**power
+    units[rows] = _rounded_weight(scaled) if is_weight else np.rint(scaled)
     return units
+
+
+def _rounded_weight(values: np.ndarray) -> np.ndarray:
+    """To the nearest, ties to even, but what is positive stays positive: no row is to vanish."""
+    return np.where((values > 0) & (values < 1), 1.0, np.rint(values))

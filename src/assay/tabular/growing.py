@@ -38,7 +38,7 @@ class _Problem(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         *((name, ctypes.c_int32) for name in ("width", "num_features", "num_used", "num_bundles")),
         *((name, ctypes.c_int32) for name in ("layout", "criterion", "num_classes", "counted")),
-        *((name, ctypes.c_int32) for name in ("has_hidden_rows", "max_depth", "max_leaves", "max_features")),
+        *((name, ctypes.c_int32) for name in ("max_depth", "max_leaves", "max_features")),
         *((name, ctypes.c_int32) for name in ("random_thresholds", "max_categories_onehot", "threads")),
     ]
 
@@ -189,7 +189,6 @@ def _argument(problem: Problem, threads: int) -> tuple[_Problem, dict[str, np.nd
         criterion=CRITERIA[statistics.criterion],
         num_classes=statistics.num_classes,
         counted=statistics.counted,
-        has_hidden_rows=statistics.has_hidden_rows,
         **{
             name: -1 if getattr(limits, name) is None else min(getattr(limits, name), 2**31 - 1)
             for name in ("max_depth", "max_leaves", "max_features")

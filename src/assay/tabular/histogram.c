@@ -1,4 +1,5 @@
 #include "histogram.h"
+#include "score.h"
 
 #include <string.h>
 
@@ -123,18 +124,19 @@ void add_rows(const Problem *p, const Plan *plan, const int32_t *rows, int64_t c
 
 /* -- one feature ---------------------------------------------------------------------------------------------- */
 
-void allocate_cells(const Problem *p, Arena *arena, Cells *c)
+int64_t allocate_cells(const Problem *p, Arena *arena, Cells *c)
 {
     size_t codes = 0, words = (size_t)words_per_cell(p);
     for (int32_t f = 0; f < p->num_features; f++)
         codes = (size_t)p->num_bins[f] + 1 > codes ? (size_t)p->num_bins[f] + 1 : codes;
-    /* One more than there can be is written, and one candidate added. */
+    /* One more than there can be is written, one candidate is added, and a whole vector read. */
     size_t present = (codes < (size_t)p->num_kept ? codes : (size_t)p->num_kept) + 2;
     c->codes = arena_take(arena, present * sizeof *c->codes);
-    c->cells = arena_take(arena, present * words * sizeof *c->cells);
+    c->cells = arena_zeros(arena, (present * words + LANES) * sizeof *c->cells);
     c->table = arena_zeros(arena, codes * words * sizeof *c->table);
     c->bits = arena_zeros(arena, (codes / 64 + 1) * sizeof *c->bits);
     c->summary = arena_zeros(arena, (codes / 4096 + 1) * sizeof *c->summary);
+    return (int64_t)present;
 }
 
 void gather_targets(const Problem *p, const int32_t *rows, int64_t count, void *first, void *second)

@@ -23,7 +23,8 @@ typedef struct {
     uint64_t *bits, *summary;
 } Cells;
 
-void allocate_cells(const Problem *p, Arena *arena, Cells *cells);
+/* Returns the largest number of cells. */
+int64_t allocate_cells(const Problem *p, Arena *arena, Cells *cells);
 
 /* Both return how many cells there are. `histogram` is that of the feature's bundle, which has `num_codes` codes. */
 int32_t cells_of_rows(const Problem *p, Cells *cells, int32_t feature, const NodeRows *node);

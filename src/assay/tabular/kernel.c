@@ -415,7 +415,9 @@ static void enter(Grower *g, Child *child)
     for (int32_t w = 1; w < g->workers; w++)
         if (child->best[w].feature >= 0 && preferred(child->best[w].score, child->best[w].feature, best))
             best = &child->best[w];
-    if (!accept_split(p, best, sums_of(g, child->node))) {
+    if (best->feature >= 0)
+        best->gain = gain_of(p, best->score, sums_of(g, child->node));
+    if (best->feature < 0 || isnan(best->gain)) {
         give_histogram(g, child->histogram);
         return;
     }
@@ -502,8 +504,6 @@ static void split_node(Grower *g, const Open *open, int32_t nodes[2])
     int32_t *rows = g->order + parent.begin;
     parent.below = split->below;
     parent.above = split->above;
-    if (p->has_hidden_rows && split->cut >= 0 && p->is_exact[split->feature])
-        neighbours(p, split, rows, parent.count, &parent.below, &parent.above);
     int64_t left = partition_rows(p, &g->partition, split, rows, parent.count, g->workers);
     parent.feature = split->feature;
     parent.cut = split->cut;
@@ -587,6 +587,7 @@ EXPORT Tree *assay_grow(const Problem *p, int32_t *leaf)
     if (!g)
         return NULL;
     *g = (Grower){.p = p, .tree = calloc(1, sizeof *g->tree), .words = words_per_cell(p), .root_key = mix(p->seed)};
+    arena_begin(&g->arena);
     g->workers = pool_acquire(p->threads);
     if (g->tree && !setjmp(g->arena.failed)) {
         grow(g);
@@ -597,7 +598,7 @@ EXPORT Tree *assay_grow(const Problem *p, int32_t *leaf)
     }
     Tree *tree = g->tree;
     pool_release(g->workers);
-    arena_free(&g->arena);
+    arena_end(&g->arena);
     free(g->open);
     free(g);
     return tree;

@@ -41,7 +41,6 @@ typedef struct {
     int32_t width; /* bytes per code */
     int32_t num_features, num_used, num_bundles;
     int32_t layout, criterion, num_classes, counted;
-    int32_t has_hidden_rows; /* whose cells may be zero */
     int32_t max_depth, max_leaves, max_features; /* -1: no limit */
     int32_t random_thresholds, max_categories_onehot, threads;
 } Problem;

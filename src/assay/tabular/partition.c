@@ -165,19 +165,3 @@ int64_t partition_rows(const Problem *p, Partition *space, const Split *split, i
     pool_run(workers, chunks, copy_chunk, &task);
     return space->chunk_left[chunks - 1];
 }
-
-void neighbours(const Problem *p, const Split *split, const int32_t *rows, int64_t count, int32_t *below,
-                int32_t *above)
-{
-    const char *column = (const char *)p->columns + (int64_t)split->feature * p->num_rows * p->width;
-    int32_t missing = p->num_bins[split->feature], largest = -1, smallest = missing;
-    for (int64_t i = 0; i < count; i++) {
-        int32_t code = (int32_t)code_at(column, rows[i], p->width);
-        if (code <= split->cut)
-            largest = code > largest ? code : largest;
-        else
-            smallest = code < smallest ? code : smallest;
-    }
-    *below = largest;
-    *above = smallest < missing ? smallest : -1;
-}

@@ -18,10 +18,6 @@ void allocate_partition(const Problem *p, Arena *arena, Partition *space, int32_
 int64_t partition_rows(const Problem *p, Partition *space, const Split *split, int32_t *rows, int64_t count,
                        int32_t workers);
 
-/* The largest code that goes left and the smallest that goes right, missing values aside; -1 for none. */
-void neighbours(const Problem *p, const Split *split, const int32_t *rows, int64_t count, int32_t *below,
-                int32_t *above);
-
 #pragma GCC visibility pop
 
 #endif

@@ -4,204 +4,7 @@
 #include <stdlib.h> /* qsort */
 #include <string.h>
 
-/* A gain of less than this share of what it is the difference of is rounding. */
-#define ROUNDING 1e-15
-
-enum { BLOCK = 64 }; /* candidates that are scored together */
-
-/* The two numbers of both children of up to BLOCK candidates; a left hessian below 0 marks one that is not
-   allowed. */
-typedef struct {
-    double left_gradient[BLOCK], left_hessian[BLOCK], right_gradient[BLOCK], right_hessian[BLOCK], score[BLOCK];
-} Block;
-
-typedef struct {
-    double score;
-    int32_t place;
-} Top;
-
-/* -- scores --------------------------------------------------------------------------------------------------- */
-
-INLINE double newton_score(double gradient, double hessian, double l1, double l2, double max_delta_step)
-{
-    double excess = fabs(gradient) - l1, curvature = hessian + l2;
-    excess = excess > 0 ? excess : 0;
-    if (max_delta_step == 0)
-        return excess * excess / curvature;
-    double step = excess / curvature;
-    step = step < max_delta_step ? step : max_delta_step;
-    return step * (2.0 * excess - curvature * step);
-}
-
-INLINE double gini_score(double second, double total)
-{
-    double first = total - second;
-    return (first * first + second * second) / total;
-}
-
-/* w log2 w */
-static double entropy_term(double weight)
-{
-    return weight > 0 ? weight * log2(weight) : 0;
-}
-
-static double entropy_score(double second, double total)
-{
-    double disorder = entropy_term(total) - entropy_term(total - second);
-    return -(disorder - entropy_term(second));
-}
-
-FOR_WIDE_VECTORS static void score_newton(Block *b, int32_t count, double l1, double l2, double max_delta_step)
-{
-    if (l1 == 0 && max_delta_step == 0)
-        for (int32_t i = 0; i < count; i++) {
-            double left = b->left_gradient[i] * b->left_gradient[i] / (b->left_hessian[i] + l2);
-            double right = b->right_gradient[i] * b->right_gradient[i] / (b->right_hessian[i] + l2);
-            b->score[i] = b->left_hessian[i] >= 0 ? left + right : -INFINITY;
-        }
-    else
-        for (int32_t i = 0; i < count; i++) {
-            double left = newton_score(b->left_gradient[i], b->left_hessian[i], l1, l2, max_delta_step);
-            double right = newton_score(b->right_gradient[i], b->right_hessian[i], l1, l2, max_delta_step);
-            b->score[i] = b->left_hessian[i] >= 0 ? left + right : -INFINITY;
-        }
-}
-
-FOR_WIDE_VECTORS static void score_gini(Block *b, int32_t count)
-{
-    for (int32_t i = 0; i < count; i++) {
-        double left = gini_score(b->left_gradient[i], b->left_hessian[i]);
-        double right = gini_score(b->right_gradient[i], b->right_hessian[i]);
-        b->score[i] = b->left_hessian[i] >= 0 ? left + right : -INFINITY;
-    }
-}
-
-static void score_entropy(Block *b, int32_t count)
-{
-    for (int32_t i = 0; i < count; i++)
-        b->score[i] = b->left_hessian[i] >= 0 ? entropy_score(b->left_gradient[i], b->left_hessian[i]) +
-                                                    entropy_score(b->right_gradient[i], b->right_hessian[i])
-                                              : -INFINITY;
-}
-
-/* The score of the weights of several classes. */
-static double classes_score(const Problem *p, const int64_t *sums)
-{
-    double total = (double)weight_of(p, sums) * p->units[1];
-    if (p->criterion == GINI) {
-        double squares = 0;
-        for (int32_t k = 0; k < p->num_classes; k++) {
-            double weight = (double)sums[k] * p->units[1];
-            squares += weight * weight;
-        }
-        return squares / total;
-    }
-    double disorder = entropy_term(total);
-    for (int32_t k = 0; k < p->num_classes; k++)
-        disorder -= entropy_term((double)sums[k] * p->units[1]);
-    return -disorder;
-}
-
-static double score_of(const Problem *p, const int64_t *sums)
-{
-    if (p->layout == CLASSES)
-        return classes_score(p, sums);
-    double gradient = (double)(p->layout == PACKED ? packed_gradient(sums[0]) : sums[0]) * p->units[0];
-    double hessian = (double)weight_of(p, sums) * p->units[1];
-    return p->criterion == NEWTON ? newton_score(gradient, hessian, p->l1, p->l2, p->max_delta_step)
-           : p->criterion == GINI ? gini_score(gradient, hessian)
-                                  : entropy_score(gradient, hessian);
-}
-
-/* -- candidates ----------------------------------------------------------------------------------------------- */
-
-/* Sums of 32 + 32 bits are exact in doubles. */
-FOR_WIDE_VECTORS static void unpack(const Problem *p, Block *b, const int64_t *left, int32_t count, int64_t missing,
-                                    int64_t sums)
-{
-    double units[2] = {p->units[0], p->units[1]};
-    double gradient = (double)packed_gradient(sums) * units[0], hessian = (double)packed_hessian(sums) * units[1];
-    int64_t least = p->min_weight > p->min_samples_leaf ? p->min_weight : p->min_samples_leaf;
-    int64_t known = packed_hessian(missing) + 1; /* something beside the missing values must go left */
-    double least_right = (double)least * units[1];
-    double least_left = (double)(missing && known > least ? known : least) * units[1];
-    for (int32_t i = 0; i < count; i++) {
-        int64_t cell = left[i] + missing;
-        double g = (double)(int32_t)(cell >> 32) * units[0], h = (double)(int32_t)cell * units[1];
-        double rest = hessian - h;
-        b->left_gradient[i] = g;
-        b->right_gradient[i] = gradient - g;
-        b->left_hessian[i] = h >= least_left && rest >= least_right ? h : -1;
-        b->right_hessian[i] = rest;
-    }
-}
-
-static void unwiden(const Problem *p, Block *b, const int64_t *left, int32_t count, const int64_t *missing,
-                    const int64_t *sums)
-{
-    const int64_t none[3] = {0};
-    const int64_t *extra = missing ? missing : none;
-    for (int32_t i = 0; i < count; i++, left += 3) {
-        int64_t g = left[0] + extra[0], h = left[1] + extra[1], n = left[2] + extra[2];
-        bool allowed = h >= p->min_weight && sums[1] - h >= p->min_weight && n >= p->min_samples_leaf &&
-                       sums[2] - n >= p->min_samples_leaf && left[1] >= 1;
-        b->left_gradient[i] = (double)g * p->units[0];
-        b->right_gradient[i] = (double)(sums[0] - g) * p->units[0];
-        b->left_hessian[i] = allowed ? (double)h * p->units[1] : -1;
-        b->right_hessian[i] = (double)(sums[1] - h) * p->units[1];
-    }
-}
-
-/* The best candidate if missing values go right (missing is NULL) or left; the first one of equals. */
-static Top best_of_two_sums(const Problem *p, const int64_t *left, int32_t count, const int64_t *missing,
-                            const int64_t *sums)
-{
-    Block b;
-    Top top = {-INFINITY, -1};
-    int32_t words = words_per_cell(p);
-    for (int32_t start = 0; start < count; start += BLOCK) {
-        int32_t size = count - start < BLOCK ? count - start : BLOCK;
-        if (p->layout == PACKED)
-            unpack(p, &b, left + start, size, missing ? *missing : 0, *sums);
-        else
-            unwiden(p, &b, left + (int64_t)start * words, size, missing, sums);
-        if (p->criterion == NEWTON)
-            score_newton(&b, size, p->l1, p->l2, p->max_delta_step);
-        else if (p->criterion == GINI)
-            score_gini(&b, size);
-        else
-            score_entropy(&b, size);
-        for (int32_t i = 0; i < size; i++)
-            if (b.score[i] > top.score)
-                top = (Top){b.score[i], start + i};
-    }
-    return top;
-}
-
-static bool large_enough(const Problem *p, const int64_t *sums)
-{
-    int64_t weight = weight_of(p, sums);
-    return weight >= p->min_weight && (p->counted ? sums[p->num_classes] : weight) >= p->min_samples_leaf;
-}
-
-static Top best_of_classes(const Problem *p, const int64_t *left, int32_t count, const int64_t *missing,
-                           const int64_t *sums, int64_t *one, int64_t *other)
-{
-    Top top = {-INFINITY, -1};
-    int32_t words = words_per_cell(p);
-    for (int32_t i = 0; i < count; i++, left += words) {
-        for (int32_t w = 0; w < words; w++) {
-            one[w] = left[w] + (missing ? missing[w] : 0);
-            other[w] = sums[w] - one[w];
-        }
-        if (!large_enough(p, one) || !large_enough(p, other) || (missing && weight_of(p, left) < 1))
-            continue;
-        double score = classes_score(p, one) + classes_score(p, other);
-        if (score > top.score)
-            top = (Top){score, i};
-    }
-    return top;
-}
+enum { FEW = 300 }; /* categories */
 
 /* -- orders of codes ------------------------------------------------------------------------------------------ */
 
@@ -213,19 +16,27 @@ static int by_key(const void *a, const void *b)
     return x->place < y->place ? -1 : 1;
 }
 
-static void sort_by_key(Keyed *items, int32_t count)
+/* Where each key stands in ascending order, the first of equals first. Counting is faster than sorting up to some
+   hundreds, for it has no branches. */
+FOR_WIDE_VECTORS static void count_ranks(const double *keys, int32_t count, int32_t *ranks)
 {
-    if (count > 48) {
-        qsort(items, (size_t)count, sizeof *items, by_key);
-        return;
+    for (int32_t i = 0; i < count; i++) {
+        int64_t rank = 0;
+        for (int32_t j = 0; j < i; j++)
+            rank += keys[j] <= keys[i];
+        for (int32_t j = i + 1; j < count; j++)
+            rank += keys[j] < keys[i];
+        ranks[i] = (int32_t)rank;
     }
-    for (int32_t i = 1; i < count; i++) {
-        Keyed item = items[i];
-        int32_t j = i;
-        for (; j > 0 && items[j - 1].key > item.key; j--)
-            items[j] = items[j - 1];
-        items[j] = item;
-    }
+}
+
+static void sort_ranks(const double *keys, int32_t count, Keyed *items, int32_t *ranks)
+{
+    for (int32_t i = 0; i < count; i++)
+        items[i] = (Keyed){keys[i], i};
+    qsort(items, (size_t)count, sizeof *items, by_key);
+    for (int32_t i = 0; i < count; i++)
+        ranks[items[i].place] = i;
 }
 
 /* What a category is sorted by: its Newton step, or the share of the node's heaviest class in it. */
@@ -243,21 +54,23 @@ static double category_key(const Problem *p, const int64_t *cell, int32_t heavie
 
 static void sort_categories(const Problem *p, Search *s, int32_t count, const int64_t *sums)
 {
-    Keyed *items = s->keyed;
     int32_t heaviest = 0, words = words_per_cell(p);
     if (p->layout == CLASSES)
         for (int32_t k = 1; k < p->num_classes; k++)
             if (sums[k] > sums[heaviest])
                 heaviest = k;
     for (int32_t i = 0; i < count; i++)
-        items[i] = (Keyed){category_key(p, s->cells.cells + (int64_t)i * words, heaviest), i};
-    sort_by_key(items, count);
+        s->keys[i] = category_key(p, s->cells.cells + (int64_t)i * words, heaviest);
+    if (count < FEW)
+        count_ranks(s->keys, count, s->ranks);
+    else
+        sort_ranks(s->keys, count, s->keyed, s->ranks);
     memcpy(s->spare_codes, s->cells.codes, (size_t)count * sizeof *s->spare_codes);
     memcpy(s->spare_cells, s->cells.cells, (size_t)(count * words) * sizeof *s->spare_cells);
     for (int32_t i = 0; i < count; i++) {
-        s->cells.codes[i] = s->spare_codes[items[i].place];
-        memcpy(s->cells.cells + (int64_t)i * words, s->spare_cells + (int64_t)items[i].place * words,
-               (size_t)words * sizeof *s->spare_cells);
+        s->cells.codes[s->ranks[i]] = s->spare_codes[i];
+        for (int32_t w = 0; w < words; w++)
+            s->cells.cells[(int64_t)s->ranks[i] * words + w] = s->spare_cells[(int64_t)i * words + w];
     }
 }
 
@@ -372,22 +185,14 @@ void search_feature(const Problem *p, Search *s, Split *best, int32_t feature, i
         candidates++;
     }
 
-    Top top, left = {-INFINITY, -1};
-    if (p->layout == CLASSES) {
-        top = best_of_classes(p, cells, candidates, NULL, sums, s->one, s->other);
-        if (missing)
-            left = best_of_classes(p, cells, candidates, missing, sums, s->one, s->other);
-    } else {
-        top = best_of_two_sums(p, cells, candidates, NULL, sums);
-        if (missing)
-            left = best_of_two_sums(p, cells, candidates, missing, sums);
+    Top top = best_candidate(p, &s->scratch, cells, candidates, NULL, sums);
+    bool missing_left = false;
+    if (missing) {
+        Top left = best_candidate(p, &s->scratch, cells, candidates, missing, sums);
+        missing_left = left.score > top.score || (left.score == top.score && left.place < top.place);
+        top = missing_left ? left : top;
     }
-    bool missing_left = left.score > top.score || (left.score == top.score && left.place < top.place);
-    if (missing_left)
-        top = left;
-    if (top.place < 0)
-        return;
-    if (!preferred(top.score, feature, best))
+    if (top.score == -INFINITY || !preferred(top.score, feature, best))
         return;
     best->score = top.score;
     best->feature = feature;
@@ -408,23 +213,6 @@ void search_feature(const Problem *p, Search *s, Split *best, int32_t feature, i
         best->above = end < count ? codes[end] : -1;
         best->num_bins_left = 0;
     }
-}
-
-bool accept_split(const Problem *p, Split *split, const int64_t *sums)
-{
-    if (split->feature < 0)
-        return false;
-    double parent = score_of(p, sums);
-    split->gain = split->score - parent;
-    if (!(split->gain >= p->min_gain))
-        return false;
-    if (p->min_gain < 0)
-        return true;
-    if (p->criterion == NEWTON)
-        return split->gain > ROUNDING * parent;
-    double total = (double)weight_of(p, sums) * p->units[1];
-    double size = p->criterion == GINI ? total : entropy_term(total);
-    return split->gain > ROUNDING * (p->num_classes + 1) * fabs(size);
 }
 
 /* -- memory --------------------------------------------------------------------------------------------------- */
@@ -456,12 +244,12 @@ void copy_split(const Problem *p, Split *to, const Split *from)
 void allocate_search(const Problem *p, Arena *arena, Search *s)
 {
     size_t bins = most_categories(p), words = (size_t)words_per_cell(p);
-    allocate_cells(p, arena, &s->cells);
+    allocate_scratch(p, arena, allocate_cells(p, arena, &s->cells), &s->scratch);
     s->goes_left = arena_take(arena, bins);
     s->keyed = arena_take(arena, bins * sizeof *s->keyed);
+    s->keys = arena_take(arena, bins * sizeof *s->keys);
+    s->ranks = arena_take(arena, bins * sizeof *s->ranks);
     s->spare_codes = arena_take(arena, bins * sizeof *s->spare_codes);
     s->spare_cells = arena_take(arena, bins * words * sizeof *s->spare_cells);
     s->missing = arena_take(arena, words * sizeof *s->missing);
-    s->one = arena_take(arena, words * sizeof *s->one);
-    s->other = arena_take(arena, words * sizeof *s->other);
 }

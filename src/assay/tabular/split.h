@@ -3,6 +3,7 @@
 #define ASSAY_SPLIT_H
 
 #include "histogram.h"
+#include "score.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -27,8 +28,10 @@ typedef struct {
     Cells cells;
     uint8_t *goes_left;
     Keyed *keyed;
-    int32_t *spare_codes;
-    int64_t *spare_cells, *missing, *one, *other;
+    double *keys;
+    int32_t *ranks, *spare_codes;
+    int64_t *spare_cells, *missing;
+    Scratch scratch;
 } Search;
 
 void allocate_split(const Problem *p, Arena *arena, Split *split);
@@ -41,9 +44,6 @@ void search_feature(const Problem *p, Search *search, Split *best, int32_t featu
 
 /* Whether a split of this score and feature is better: of equals, the lowest feature is. */
 bool preferred(double score, int32_t feature, const Split *to);
-
-/* Fills in the gain; false if there is no split or it gains too little. */
-bool accept_split(const Problem *p, Split *split, const int64_t *sums);
 
 #pragma GCC visibility pop
 

@@ -1,0 +1,34 @@
+/* How good candidates are: sums of the target over the rows that would go left. */
+#ifndef ASSAY_SCORE_H
+#define ASSAY_SCORE_H
+
+#include "arena.h"
+#include "kernel.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { LANES = 8 }; /* arrays of candidates are read, though not judged, up to so many elements past their end */
+
+typedef struct {
+    double score; /* of both children together; minus infinity if no candidate is allowed */
+    int32_t place; /* the first of equals */
+} Top;
+
+typedef struct {
+    double *score;
+    int64_t *sums;
+} Scratch;
+
+void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, Scratch *scratch);
+
+/* The best of at least one candidate, if missing values go right (`missing` is NULL) or left. `sums` are those of
+   the node. */
+Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
+                   const int64_t *missing, const int64_t *sums);
+
+/* The gain of a split of a node with these sums; NaN if it is too little. */
+double gain_of(const Problem *p, double score, const int64_t *sums);
+
+#pragma GCC visibility pop
+
+#endif
