@@ -144,11 +144,14 @@ static int32_t add_node(Grower *g, int64_t begin, int64_t count, int32_t depth, 
     return (int32_t)tree->num_nodes++;
 }
 
-/* Whether one number per unit of weight would fit all rows: g_i / h_i is the same for all. */
-static bool is_constant(const Grower *g, const Node *node)
+/* Whether one number per unit of weight would fit all rows: g_i / h_i is the same for all, but for rounding, by
+   half a unit at most where a unit is not one. */
+static bool is_constant(const Grower *g, const Node *node, const int64_t *sums)
 {
     const Problem *p = g->p;
-    double g0 = 0, h0 = 0;
+    double rows = (double)node->count;
+    double whole_g = p->layout == PACKED ? (double)packed_gradient(sums[0]) : (double)sums[0];
+    double whole_h = p->layout == PACKED ? (double)packed_hessian(sums[0]) : (double)sums[1];
     for (int64_t i = 0; i < node->count; i++) {
         int32_t row = g->order[node->begin + i];
         double gi, hi;
@@ -158,9 +161,12 @@ static bool is_constant(const Grower *g, const Node *node)
         } else {
             gi = (double)((const int64_t *)p->first)[row], hi = (double)((const int64_t *)p->second)[row];
         }
-        if (i == 0)
-            g0 = gi, h0 = hi;
-        if (gi * h0 != g0 * hi)
+        double rounding = 0x1p-50 * fabs(gi * whole_h);
+        if (p->units[0] != 1)
+            rounding += whole_h + rows * hi;
+        if (p->units[1] != 1)
+            rounding += fabs(whole_g) + rows * fabs(gi);
+        if (fabs(gi * whole_h - whole_g * hi) > rounding)
             return false;
     }
     return true;
@@ -178,7 +184,7 @@ static bool may_split(const Grower *g, int32_t index)
     if (weight < 2 * p->min_weight)
         return false;
     if (p->criterion == NEWTON)
-        return p->min_gain >= 0 || !is_constant(g, node);
+        return p->min_gain >= 0 || !is_constant(g, node, sums);
     if (p->layout == CLASSES) {
         for (int32_t k = 0; k < p->num_classes; k++)
             if (sums[k] == weight)

@@ -309,7 +309,14 @@ class _Grower:
         if limits.min_gain >= 0:
             return True
         g, h = self.words[node.rows, 0].astype(np.float64), self.words[node.rows, 1].astype(np.float64)
-        return bool((g * h[0] != g[0] * h).any())
+        # Equal rows differ after rounding, by half a unit at most where a unit is not one.
+        whole_g, whole_h, rows = float(node.sums[0]), float(node.sums[1]), float(len(g))
+        rounding = 2.0**-50 * np.abs(g * whole_h)
+        if self.problem.statistics.units[0] != 1.0:
+            rounding = rounding + (whole_h + rows * h)
+        if self.problem.statistics.units[1] != 1.0:
+            rounding = rounding + (abs(whole_g) + rows * np.abs(g))
+        return bool((np.abs(g * whole_h - whole_g * h) > rounding).any())
 
     def _candidates(self, node: Node) -> Iterator[tuple[int, bool]]:
         """Features in the order to look at; true where one may stop if a feature that varies was seen."""
