@@ -1,0 +1,1 @@
+"""Estimation: a mean or a root from noisy samples."""
