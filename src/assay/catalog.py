@@ -13,6 +13,7 @@ TASKS: dict[str, str] = {
 
 CLAIMS: dict[str, str] = {
     "tabular": "assay.tabular.claims:claims",
+    "density": "assay.density.claims:claims",
     "control": "assay.control.claims:claims",
 }
 

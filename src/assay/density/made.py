@@ -185,10 +185,10 @@ class MADE:
         patience: stop after so many epochs in which held-out rows did not gain.
     """
 
-    hidden: int | tuple[int, ...] = 200
+    hidden: int | tuple[int, ...] = 500
     direct: bool = True
-    num_masks: int = 1
-    random_orders: bool = False
+    num_masks: int = 8
+    random_orders: bool = True
     learning_rate: float = 0.003
     batch_size: int = 50
     max_epochs: int = 200

@@ -105,7 +105,7 @@ class Mixture:
         patience: stop after so many rounds in which held-out rows did not gain.
     """
 
-    num_components: int = 50
+    num_components: int = 100
     max_epochs: int = 100
     patience: int = 5
 
