@@ -248,6 +248,18 @@ def test_constant_columns_single_rows_and_pure_nodes_are_leaves():
     assert CARTClassifier().fit(X, np.ones(50), sample_weight=weight).get_n_leaves() == 1
 
 
+@pytest.mark.parametrize("weights", ["ones", "counts", "any"])
+@pytest.mark.parametrize("offset", [0.0, 0.1])
+def test_a_node_of_equal_targets_is_not_split_whatever_their_weights(weights, offset):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 4))
+    y = (X[:, 0] > 0) + 2.0 * (X[:, 1] > 0) + offset
+    weight = {"ones": None, "counts": rng.integers(1, 5, 500), "any": rng.uniform(0.1, 3, 500)}[weights]
+    model = CARTRegressor().fit(X, y, sample_weight=weight)
+    assert model.get_n_leaves() == 4
+    np.testing.assert_allclose(model.predict(X), y)
+
+
 def test_exclusive_or_is_learned_though_no_first_split_gains():
     X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     assert CARTClassifier().fit(X, [0, 1, 1, 0]).score(X, [0, 1, 1, 0]) == 1.0
