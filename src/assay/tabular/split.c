@@ -8,16 +8,8 @@ enum { FEW = 300 }; /* categories */
 
 /* -- orders of codes ------------------------------------------------------------------------------------------ */
 
-static int by_key(const void *a, const void *b)
-{
-    const Keyed *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return x->place < y->place ? -1 : 1;
-}
-
-/* Where each key stands in ascending order, the first of equals first. Counting is faster than sorting up to some
-   hundreds, for it has no branches. */
+/* Where each key stands in ascending order, the first of equals first. Counting is faster than sorting for few of
+   them, for it has no branches. */
 FOR_WIDE_VECTORS static void count_ranks(const double *keys, int32_t count, int32_t *ranks)
 {
     for (int32_t i = 0; i < count; i++) {
@@ -30,11 +22,27 @@ FOR_WIDE_VECTORS static void count_ranks(const double *keys, int32_t count, int3
     }
 }
 
-static void sort_ranks(const double *keys, int32_t count, Keyed *items, int32_t *ranks)
+static void sort_ranks(const double *keys, int32_t count, Keyed *items, Keyed *spare, int32_t *ranks)
 {
     for (int32_t i = 0; i < count; i++)
         items[i] = (Keyed){keys[i], i};
-    qsort(items, (size_t)count, sizeof *items, by_key);
+    for (int32_t run = 1; run < count; run *= 2) { /* merge neighbouring runs */
+        for (int32_t begin = 0; begin < count; begin += 2 * run) {
+            int32_t middle = begin + run < count ? begin + run : count;
+            int32_t end = middle + run < count ? middle + run : count;
+            int32_t i = begin, j = middle, to = begin;
+            while (i < middle && j < end) {
+                bool second = items[j].key < items[i].key;
+                spare[to++] = second ? items[j] : items[i];
+                i += !second;
+                j += second;
+            }
+            memcpy(spare + to, i < middle ? items + i : items + j, (size_t)(end - to) * sizeof *items);
+        }
+        Keyed *merged = spare;
+        spare = items;
+        items = merged;
+    }
     for (int32_t i = 0; i < count; i++)
         ranks[items[i].place] = i;
 }
@@ -64,7 +72,7 @@ static void sort_categories(const Problem *p, Search *s, int32_t count, const in
     if (count < FEW)
         count_ranks(s->keys, count, s->ranks);
     else
-        sort_ranks(s->keys, count, s->keyed, s->ranks);
+        sort_ranks(s->keys, count, s->keyed, s->spare_keyed, s->ranks);
     memcpy(s->spare_codes, s->cells.codes, (size_t)count * sizeof *s->spare_codes);
     memcpy(s->spare_cells, s->cells.cells, (size_t)(count * words) * sizeof *s->spare_cells);
     for (int32_t i = 0; i < count; i++) {
@@ -247,6 +255,7 @@ void allocate_search(const Problem *p, Arena *arena, Search *s)
     allocate_scratch(p, arena, allocate_cells(p, arena, &s->cells), &s->scratch);
     s->goes_left = arena_take(arena, bins);
     s->keyed = arena_take(arena, bins * sizeof *s->keyed);
+    s->spare_keyed = arena_take(arena, bins * sizeof *s->spare_keyed);
     s->keys = arena_take(arena, bins * sizeof *s->keys);
     s->ranks = arena_take(arena, bins * sizeof *s->ranks);
     s->spare_codes = arena_take(arena, bins * sizeof *s->spare_codes);

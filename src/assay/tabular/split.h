@@ -27,7 +27,7 @@ typedef struct {
 typedef struct {
     Cells cells;
     uint8_t *goes_left;
-    Keyed *keyed;
+    Keyed *keyed, *spare_keyed;
     double *keys;
     int32_t *ranks, *spare_codes;
     int64_t *spare_cells, *missing;
