@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src" / "assay").rglob("*.py"))
 
-WINGS = {"density", "control", "tabular"}
+WINGS = {"density", "control", "estimation", "tabular"}
 ALLOWED: dict[str, set[str]] = {
     "core": {"core", "catalog"},
     "catalog": {"core"},
     "data": {"data", "core"},
     "control": {"control", "data", "core"},
+    "estimation": {"estimation", "data", "core"},
     "tabular": {"tabular", "data", "core"},
     "density": {"density", "data", "core"},
     "app": {"app", "catalog", "core", "data", *WINGS},
@@ -26,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
 EXCEPTIONS = {("core/board.py", "app")}  # A board shows itself as a page.
 
 SLOW = {"catboost", "lightgbm", "pandas", "polars", "ray", "scipy", "sklearn", "torch", "xgboost"}
-WITHOUT_TORCH = {"control", "core", "data", "density", "tabular"}
+WITHOUT_TORCH = {"control", "core", "data", "density", "estimation", "tabular"}
 
 
 def part(path: Path) -> str:

@@ -9,12 +9,14 @@ TASKS: dict[str, str] = {
     "tabular": "assay.tabular.task:task",
     "density": "assay.density.task:task",
     "control": "assay.control.task:task",
+    "estimation": "assay.estimation.task:task",
 }
 
 CLAIMS: dict[str, str] = {
     "tabular": "assay.tabular.claims:claims",
     "density": "assay.density.claims:claims",
     "control": "assay.control.claims:claims",
+    "estimation": "assay.estimation.claims:claims",
 }
 
 

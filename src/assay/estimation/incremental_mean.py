@@ -8,7 +8,7 @@ Reference:
     Welford. "Note on a Method for Calculating Corrected Sums of Squares and Products". Technometrics 4(3),
     1962.
     Zhao. "Mathematical Foundations of Reinforcement Learning". Springer 2025, sections 5.1 and 6.1.
-    Implements: Eq. (6.4), and Welford's sum of squares for the standard error.
+    Implements: w <- w - (w - x_k) / k, and Welford's sum of squares for the standard error.
     Verified: against the mean of all samples so far at every k, exactly in rational arithmetic and to 1e-12
         in float64.
 """

@@ -6,7 +6,7 @@ function must rise, by a slope that is bounded away from zero and from infinity.
 Reference:
     Robbins, Monro. "A Stochastic Approximation Method". Annals of Mathematical Statistics 22(3), 1951.
     Zhao. "Mathematical Foundations of Reinforcement Learning". Springer 2025, section 6.2.
-    Implements: Eq. (6.5), w <- w - a_k (g(w) + noise) with a_k = c / k^power.
+    Implements: w <- w - a_k (g(w) + noise) with a_k = c / k^power.
     Departs: step sizes that break a condition are refused; a run that leaves all bounds raises `Diverged`.
     Verified: the noise-free sequence for tanh(w - 1) from 3, to its six decimals; the asymptotic standard
         deviation c sd / sqrt((2 c g' - 1) k) within sampling error.
