@@ -78,10 +78,10 @@ def evolution(name: str, solution: Solution, grid: Grid) -> Figure:
         layout["annotations"].append(
             {
                 "text": f"iteration {trace.iterations[at]}",
-                "x": (left + right) / 2,
-                "y": top,
-                "xref": "paper",
-                "yref": "paper",
+                "x": 0.5,
+                "y": 1,
+                "xref": f"x{key} domain",
+                "yref": f"y{key} domain",
                 "yanchor": "bottom",
                 "showarrow": False,
             }
@@ -182,7 +182,8 @@ def _cells(v: Values, actions: Actions, grid: Grid, all_values: Values, key: str
 
 def _shapes(grid: Grid, key: str) -> list[dict[str, Any]]:
     """Forbidden cells shaded, targets outlined."""
-    shaded = {"fillcolor": "rgba(184,72,10,0.28)", "line": {"width": 0}, "layer": "below"}
+    edge = {"color": "var(--series-1)", "width": 1.5, "dash": "dot"}
+    shaded = {"fillcolor": "rgba(184,72,10,0.16)", "line": edge, "layer": "above"}
     outlined = {"line": {"color": "var(--series-2)", "width": 3}, "layer": "above"}
     marked = [(state, shaded) for state in grid.forbidden] + [(state, outlined) for state in grid.targets]
     shapes = []
