@@ -58,6 +58,9 @@ claims: tuple[Claim, ...] = (
         measure=experiments.cubic,
         shrunk="Nothing: start, steps and standard normal noise are the example's. Only staying below 1,000 "
         "for 50 steps is asked for, which is less than converging.",
+        finding="The slope 3 w^2 has no upper bound, so a condition of the theorem does not hold. Without "
+        "noise the estimates are 5, -55 and 55,405 after three steps; less than 1 % of the noisy runs escape "
+        "that. Steps of 1/k need a start within about 1.6 to 2.0, or an interval to be projected onto.",
     ),
     Claim(
         name="estimation/projection",
@@ -85,6 +88,9 @@ claims: tuple[Claim, ...] = (
         ),
         measure=experiments.averaging,
         shrunk="One function, tanh(w - 1) from 3; an asymptotic statement, after 10,000 steps.",
+        finding="Open only for the shortest first step, 0.3: the average still holds the way from the start, "
+        "a bias of 0.7 of the least error. From the root itself the error is 1.08 of the least one, and from "
+        "3 after 100,000 steps 1.05: the statement is about the limit, and short steps reach it later.",
     ),
     Claim(
         name="estimation/fast-when-far",
