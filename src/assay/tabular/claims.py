@@ -29,8 +29,11 @@ claims: tuple[Claim, ...] = (
             data="adult",
             metric="accuracy",
         ),
-        shrunk="One data set, the adult census, instead of the papers' collections; no tree is pruned, while "
-        "Breiman (1996) prunes the single tree, which makes it a stronger opponent than here.",
+        shrunk="One data set, the adult census, instead of the papers' collections; no tree is pruned, "
+        "while Breiman (1996) prunes the single tree, which makes it a stronger opponent than here.",
+        finding="Five splits do not settle whether the accuracies differ by more than 0.001. The AUC of the "
+        "same models does tell them apart: 0.9071 against 0.9025 on average of three seeds, and 0.9102 "
+        "against 0.9059 with 200 trees.",
     ),
     Claim(
         name="tabular/regression-forest-bagging-tree",
@@ -106,8 +109,8 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="test error then", smaller="test error at the end", margin=0.005),
         ),
         measure=experiments.boosted_margins,
-        shrunk="Two normal classes (twonorm, 300 rows) and trees of depth 3 instead of the letters and C4.5; "
-        "1,000 rounds as there.",
+        shrunk="Two normal classes (twonorm, 300 rows) and trees of depth 3 instead of the letters and "
+        "C4.5; 1,000 rounds as there.",
     ),
     Claim(
         name="tabular/shrinkage",
@@ -121,6 +124,9 @@ claims: tuple[Claim, ...] = (
         measure=experiments.shrinkage,
         shrunk="California housing instead of simulated targets; the number of rounds, at most 500, is "
         "chosen on held-out rows, and 500 may be few for the smallest rate.",
+        finding="500 rounds are too few for the rate 0.06: the best ones for the held-out rows are the "
+        "489th and the 500th (seeds 0 and 1). With 2,500 rounds it comes to an RMSE of 0.452 and 0.442, "
+        "where the rate 0.25, at its best after 483 and 398, has 0.462 and 0.450.",
     ),
     Claim(
         name="tabular/row-subsampling",
@@ -131,6 +137,11 @@ claims: tuple[Claim, ...] = (
         measure=experiments.subsampling,
         shrunk="California housing instead of simulated targets, and deeper trees (depth 6), which leave "
         "more to gain; the number of rounds, at most 500, is chosen on held-out rows.",
+        finding="It takes small steps. At the learning rate 0.1, half the rows err more with 4,000 and "
+        "11,610 training rows and trees of depth 3 or 6 (LightGBM says the same); only 500 rows and depth 6 "
+        "gain, 0.025. At the rate 0.02, with 2,500 rounds and depth 6, half the rows err less by 0.050, "
+        "0.012 and 0.005 with 500, 4,000 and 11,610 rows (three seeds each): more rounds average the noise "
+        "of the samples out.",
     ),
     Claim(
         name="tabular/second-order",
@@ -150,6 +161,10 @@ claims: tuple[Claim, ...] = (
         predictions=(Prediction(greater="everything", smaller="half the columns", margin=0.0),),
         measure=experiments.column_sampling,
         shrunk="California housing with forty columns of normal noise beside its eight.",
+        finding="Half the columns are half of the few that matter, too. Trees without the income turn to the "
+        "noise, which has 55 % of all splits instead of 51 %; without columns of noise this sampling costs "
+        "0.003, so under noise it gains little more than it loses. Four fifths of the columns err less than "
+        "all on each of four seeds, by 0.002; a quarter of them at every node errs more, by 0.017.",
     ),
     Claim(
         name="tabular/columns-over-rows",
@@ -157,8 +172,10 @@ claims: tuple[Claim, ...] = (
         source=f"{_CHEN_2016}, Section 2.3",
         predictions=(Prediction(greater="half the rows", smaller="half the columns", margin=0.0),),
         measure=experiments.column_sampling,
-        shrunk="The paper reports what users say, without a figure. California housing with forty columns of "
-        "normal noise, where columns should pay most; half of either.",
+        shrunk="The paper reports what users say, without a figure. California housing with forty columns "
+        "of normal noise, where columns should pay most; half of either.",
+        finding="It holds since half the rows err more than all of them at this learning rate (see "
+        "row-subsampling), 0.490 against 0.474, not since half the columns err much less.",
     ),
     Claim(
         name="tabular/approximate-splits",
@@ -169,8 +186,11 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="3 buckets", smaller="20 buckets", margin=0.01),
         ),
         measure=experiments.approximation,
-        shrunk="California housing and its RMSE instead of ten million collisions and their AUC; the hessian "
-        "of the squared error is one, so buckets hold equally many rows.",
+        shrunk="California housing and its RMSE instead of ten million collisions and their AUC; the "
+        "hessian of the squared error is one, so buckets hold equally many rows.",
+        finding="Where a district lies decides, and twenty buckets of latitude and longitude are too "
+        "coarse. Without these columns exact splits gain 0.011, with nothing else 0.16; with 64 buckets of "
+        "all columns they gain nothing. The xgboost package has the same gap, 0.493 against 0.467.",
     ),
     Claim(
         name="tabular/stacking-best-base",
@@ -181,5 +201,7 @@ claims: tuple[Claim, ...] = (
         measure=experiments.stacking,
         shrunk="One data set, the adult census; the best base is picked by the test rows themselves, which "
         "favours it.",
+        finding="The stack is its best base: of the standardised weights XGBoost has 0.97, the forest -0.06 "
+        "and CART 0.00, so there is nothing to gain, and nothing is lost.",
     ),
 )
