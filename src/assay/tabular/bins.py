@@ -103,7 +103,7 @@ class Codes:
 
     def take(self, rows: np.ndarray) -> Codes:
         """The codes of only `rows` (positions or a boolean mask)."""
-        columns = self.columns[:, rows]
+        columns = np.ascontiguousarray(self.columns[:, rows])
         missing = np.array([feature.num_bins for feature in self.bins.features], columns.dtype)
         return Codes(self.bins, self.rows[rows], columns, (columns == missing[:, None]).any(axis=1))
 

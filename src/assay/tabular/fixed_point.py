@@ -62,8 +62,7 @@ class Statistics:
 
 
 def power(values: np.ndarray, rows: np.ndarray, extent: Extent, largest: Format) -> int:
-    """The k by which the values of some rows are scaled with 2^k to fit a format: 0 if they are whole, or else the
-    greatest.
+    """The k of the scale 2^k that fits some rows into a format: 0 for whole numbers, or else the greatest.
 
     It is found with integers, so it does not depend on the order of the rows.
     """
@@ -167,7 +166,8 @@ def _two_sums(
         if hessian is None:
             return 0 if criterion != "newton" else power(gradient, rows, extents[0], first), 0
         if criterion != "newton":  # one unit for both: their difference is the weight of class 0
-            return (power(hessian, rows, extents[1], first),) * 2
+            k = power(hessian, rows, extents[1], first)
+            return k, k
         return power(gradient, rows, extents[0], first), power(hessian, rows, extents[1], second)
 
     num_classes = 0 if criterion == "newton" else 2

@@ -57,7 +57,7 @@ def all_whole(values: np.ndarray, rows: np.ndarray) -> bool:
 def pack(
     gradient: np.ndarray, hessian: np.ndarray | None, rows: np.ndarray, powers: tuple[int, int]
 ) -> tuple[np.ndarray, Packing]:
-    """int32 records of gradient 2^p << 16 | hessian 2^q, undefined outside ``rows``; no hessian stands for ones."""
+    """int32 records, gradient 2^p << 16 | hessian 2^q, undefined outside ``rows``; no hessian means ones."""
     g = gradient[rows] * 2.0 ** powers[0]
     h = np.ones(len(rows)) if hessian is None else hessian[rows] * 2.0 ** powers[1]
     whole_g, whole_h = np.rint(g), _rounded_weight(h)

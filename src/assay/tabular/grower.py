@@ -23,14 +23,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from assay.tabular import fixed_point, growing
-from assay.tabular.bins import Bins, Codes
-from assay.tabular.cuts import midpoints
-from assay.tabular.reference import BinLayout, Problem, RawTree
+from assay.tabular.bins import Codes
+from assay.tabular.fixed_point import Statistics
+from assay.tabular.problem import Nodes, Problem, bin_layout
 from assay.tabular.reference import grow as grow_in_numpy
 from assay.tabular.tree import Tree
 
@@ -177,11 +176,13 @@ def grow(
     Raises:
         ValueError: an argument has the wrong shape, type or range.
     """
+    if not codes.columns.flags.c_contiguous:
+        raise ValueError("codes.columns must be C-contiguous")
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     problem = _problem(codes, target, limits, rows, features, seed)
-    raw = grow_in_numpy(problem) if reference else growing.grow(problem, threads)
-    return Grown(_tree(target, problem, raw), raw.leaf)
+    nodes = grow_in_numpy(problem) if reference else growing.grow(problem, threads)
+    return Grown(_tree(target, problem.statistics, nodes), nodes.leaf)
 
 
 def _problem(
@@ -211,10 +212,9 @@ def _problem(
         penalties = (0.0, 0.0, 0.0)
     if not len(statistics.rows):
         raise ValueError("a tree needs at least one row of non-zero weight, got none")
-    highs = [np.zeros(0) if feature.kind == "category" else feature.high for feature in bins]
     return Problem(
         codes=codes,
-        layout=_layout(codes.bins),
+        layout=bin_layout(codes.bins),
         features=np.arange(len(bins), dtype=np.int32)
         if features is None
         else _selection("features", features, len(bins)),
@@ -224,28 +224,6 @@ def _problem(
         min_weight=max(1, math.ceil(min(limits.min_weight_leaf / statistics.units[1], 2.0**62))),
         seed=seed,
     )
-
-
-_layouts: WeakKeyDictionary[Bins, BinLayout] = WeakKeyDictionary()
-
-
-def _layout(bins: Bins) -> BinLayout:
-    """The layout of bins, of which a fit has one for all its trees."""
-    if bins not in _layouts:
-        numeric = [feature for feature in bins.features if feature.kind != "category"]
-        _layouts[bins] = BinLayout(
-            num_bins=np.array([feature.num_bins for feature in bins.features], np.int32),
-            is_category=np.array([feature.kind == "category" for feature in bins.features]),
-            is_exact=np.array([np.array_equal(feature.low, feature.high) for feature in bins.features]),
-            highs=np.concatenate([np.zeros(0), *(feature.high for feature in numeric)]),
-            edges=np.concatenate(
-                [np.zeros(0), *(np.append(feature.thresholds, np.inf) for feature in numeric)]
-            ),
-            high_offsets=np.cumsum([0, *(len(feature.high) for feature in bins.features)]),
-            category_bins=np.concatenate([feature.category_bins for feature in bins.features]),
-            category_offsets=np.cumsum([0, *(len(feature.category_bins) for feature in bins.features)]),
-        )
-    return _layouts[bins]
 
 
 def _selection(name: str, chosen: np.ndarray, size: int) -> np.ndarray:
@@ -296,71 +274,30 @@ def _class_arrays(target: Classes, num_rows: int) -> tuple[np.ndarray, np.ndarra
     return labels, _array("weights", target.weights, np.float64, num_rows)
 
 
-def _tree(target: Newton | Classes, problem: Problem, raw: RawTree) -> Tree:
-    categories, offsets = _categories_left(problem.layout, raw)
-    units = problem.statistics.units
-    sums = raw.sums * units[1]
+def _tree(target: Newton | Classes, statistics: Statistics, nodes: Nodes) -> Tree:
+    units = statistics.units
+    sums = nodes.sums * units[1]
     if isinstance(target, Newton):
         weight = sums[:, 1]
-        value = _newton_step(target, raw.sums[:, 0] * units[0], weight)[:, None]
+        value = _newton_step(target, nodes.sums[:, 0] * units[0], weight)[:, None]
     else:
-        if problem.statistics.layout != "classes":  # weights of class 1 and of both
+        if statistics.layout != "classes":  # weights of class 1 and of both
             sums = np.column_stack([sums[:, 1] - sums[:, 0], sums[:, 0]])
         weight = sums.sum(axis=1)
         value = sums / weight[:, None]
     return Tree(
-        feature=raw.feature,
-        threshold=_thresholds(problem.layout, raw),
-        left=raw.left,
-        right=raw.right,
-        missing_left=raw.missing_left,
-        categories=categories,
-        category_offsets=offsets,
-        gain=raw.gain,
+        feature=nodes.feature,
+        threshold=nodes.threshold,
+        left=nodes.left,
+        right=nodes.right,
+        missing_left=nodes.missing_left,
+        categories=nodes.categories,
+        category_offsets=nodes.category_offsets,
+        gain=nodes.gain,
         weight=weight,
-        count=raw.count,
+        count=nodes.count,
         value=value,
     )
-
-
-def _categories_left(layout: BinLayout, raw: RawTree) -> tuple[np.ndarray, np.ndarray]:
-    """The category codes that go left, of all nodes one after the other, and where each node's begin."""
-    nodes = np.flatnonzero(raw.num_bins_left)  # at a split some bin goes left
-    sizes, features = raw.num_bins_left[nodes], raw.feature[nodes]
-    goes_left = np.zeros((len(nodes), int(layout.num_bins.max()) + 1), bool)
-    goes_left[
-        np.repeat(np.arange(len(nodes)), sizes), raw.bins_left[_ranges(raw.bins_begin[nodes], sizes)]
-    ] = True
-    goes_left[np.arange(len(nodes)), layout.num_bins[features]] = raw.missing_left[nodes]
-    # Every category that may go left, by its bin; one without a training row has the bin of missing values.
-    first = layout.category_offsets[features]
-    num_categories = layout.category_offsets[features + 1] - first
-    owner = np.repeat(np.arange(len(nodes)), num_categories)
-    place = _ranges(first, num_categories)
-    chosen = goes_left[owner, layout.category_bins[place]]
-    owner, place = owner[chosen], place[chosen]
-    ends = np.searchsorted(nodes[owner], np.arange(len(raw.feature) + 1))
-    return (place - first[owner]).astype(np.int32), ends
-
-
-def _ranges(begin: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """begin[0], begin[0] + 1, ... (sizes[0] numbers), begin[1], ..."""
-    return np.arange(sizes.sum()) + np.repeat(begin - (np.cumsum(sizes) - sizes), sizes)
-
-
-def _thresholds(layout: BinLayout, raw: RawTree) -> np.ndarray:
-    """The thresholds of numeric splits, NaN for other nodes."""
-    threshold = np.full(len(raw.feature), np.nan)
-    nodes = np.flatnonzero(raw.cut >= 0)
-    first = layout.high_offsets[raw.feature[nodes]]
-    threshold[nodes] = layout.edges[first + raw.cut[nodes]]
-    # Where every bin is one value: the middle of the node's own neighbours, or what was drawn between them. Without
-    # a neighbour, the split parts known values from missing ones, at infinity.
-    inside = layout.is_exact[raw.feature[nodes]] & (raw.below[nodes] >= 0) & (raw.above[nodes] >= 0)
-    nodes, first = nodes[inside], first[inside]
-    middle = midpoints(layout.highs[first + raw.below[nodes]], layout.highs[first + raw.above[nodes]])
-    threshold[nodes] = np.where(np.isnan(raw.drawn[nodes]), middle, raw.drawn[nodes])
-    return threshold
 
 
 def _newton_step(target: Newton, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:

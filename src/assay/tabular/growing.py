@@ -12,17 +12,24 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from assay.tabular import reference
+from assay.tabular.binning import address
 from assay.tabular.bins import Codes
-from assay.tabular.fixed_point import Statistics
 from assay.tabular.kernel import library
-from assay.tabular.reference import MASK, Problem, RawTree
+from assay.tabular.problem import Nodes, Problem
+from assay.tabular.reference import MASK
 
 LAYOUTS = {"packed": 0, "wide": 1, "classes": 2}
 CRITERIA = {"newton": 0, "gini": 1, "entropy": 2}
-POINTERS = (
-    "columns", "records", "bundle_begin", "members", "factors", "num_codes", "num_bins", "is_category", "is_exact",
-    "highs", "high_offsets", "features", "rows", "first", "second",
+BUNDLES = ("bundle_begin", "members", "factors", "num_codes")
+LAYOUT = (
+    "num_bins", "is_category", "is_exact", "highs", "edges", "high_offsets", "category_bins",
+    "category_offsets",
 )  # fmt: skip
+NODES = (
+    "feature", "left", "right", "categories", "missing_left", "threshold", "gain", "count",
+    "category_offsets", "sums",
+)  # fmt: skip
+POINTERS = ("columns", "records", *BUNDLES, *LAYOUT, "features", "rows", "first", "second")
 
 
 class _Problem(ctypes.Structure):
@@ -44,33 +51,26 @@ class _Problem(ctypes.Structure):
 
 
 class _Tree(ctypes.Structure):
-    """`Tree` of kernel.c."""
+    """`Tree` of grower.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("nodes", "sums", "bins_left")),
-        *((name, ctypes.c_int64) for name in ("num_nodes", "num_bins_left")),
+        *((name, ctypes.c_void_p) for name in ("nodes", "sums", "categories")),
+        *((name, ctypes.c_int64) for name in ("num_nodes", "num_categories")),
     ]
 
 
-# `Node` of kernel.c.
-NODE = np.dtype(
-    [
-        *((name, "f8") for name in ("drawn", "gain")),
-        *((name, "i8") for name in ("begin", "count", "bins_begin")),
-        ("key", "u8"),
-        *((name, "i4") for name in ("feature", "left", "right", "cut", "below", "above", "missing_left")),
-        *((name, "i4") for name in ("depth", "num_bins_left")),
-    ],
-    align=True,
-)
+class _Nodes(ctypes.Structure):
+    """`Nodes` of kernel.h."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in NODES]
 
 
 @dataclass(frozen=True, eq=False)
 class Records:
     """The codes row by row, for histograms of all features at once.
 
-    Features of few codes share a byte: the fewer bytes, the fewer additions. A bundle's code is the sum of its
-    features' codes, each times its factor.
+    Features of few codes share a byte: the fewer bytes, the fewer additions. A bundle's code is the sum of
+    its features' codes, each times its factor.
 
     Args:
         bundle_begin: int32[bundles + 1], where each bundle's features begin in ``members``.
@@ -118,30 +118,46 @@ _records: WeakKeyDictionary[Codes, Records] = WeakKeyDictionary()
 _records_lock = threading.Lock()
 
 
-def grow(problem: Problem, threads: int) -> RawTree:
+def grow(problem: Problem, threads: int) -> Nodes:
     """The tree of a problem."""
     kernel = _compiled()
     if kernel is None:
         return reference.grow(problem)
-    argument, kept_alive = _argument(problem, threads)
+    argument = _argument(problem, threads)
     if _wants_histograms(problem):
         with _records_lock:
             records = _records.get(problem.codes)
             if records is None:
                 records = Records.of(problem.codes)
                 _set_records(argument, records)
-                kernel.assay_bundle(ctypes.byref(argument), records.codes.ctypes.data)
+                kernel.assay_bundle(argument, records.codes.ctypes.data)
                 _records[problem.codes] = records
         _set_records(argument, records)
     leaf = np.full(problem.codes.num_rows, -1, np.int32)
-    tree = kernel.assay_grow(ctypes.byref(argument), leaf.ctypes.data)
-    del kept_alive
+    tree = kernel.assay_grow(argument, leaf.ctypes.data)
     if not tree:
         raise MemoryError("no memory to grow a tree")
     try:
-        return _raw_tree(tree.contents, problem.statistics, leaf)
+        num_nodes, num_classes = tree.contents.num_nodes, problem.statistics.num_classes
+        numbers = num_classes if problem.statistics.layout == "classes" else 2
+        nodes = Nodes(
+            feature=np.empty(num_nodes, np.int32),
+            left=np.empty(num_nodes, np.int32),
+            right=np.empty(num_nodes, np.int32),
+            missing_left=np.empty(num_nodes, bool),
+            threshold=np.empty(num_nodes),
+            categories=np.empty(tree.contents.num_categories, np.int32),
+            category_offsets=np.empty(num_nodes + 1, np.int64),
+            gain=np.empty(num_nodes),
+            count=np.empty(num_nodes, np.int64),
+            sums=np.empty((num_nodes, numbers), np.int64),
+            leaf=leaf,
+        )
+        pointers = _Nodes(*(address(getattr(nodes, name)) for name in NODES))
+        kernel.assay_copy_tree(argument, tree, pointers)
     finally:
         kernel.assay_free_tree(tree)
+    return nodes
 
 
 def _wants_histograms(problem: Problem) -> bool:
@@ -151,24 +167,17 @@ def _wants_histograms(problem: Problem) -> bool:
     return every and limits.features_per_level * limits.features_per_node >= 0.5
 
 
-def _argument(problem: Problem, threads: int) -> tuple[_Problem, dict[str, np.ndarray | None]]:
-    """The argument of the kernel, without records, and the arrays that it points to."""
+def _argument(problem: Problem, threads: int) -> _Problem:
+    """The argument of the kernel, without records; it points into the arrays of ``problem``."""
     statistics, limits, layout, codes = problem.statistics, problem.limits, problem.layout, problem.codes
-    arrays = {
-        "columns": codes.columns,
-        "num_bins": layout.num_bins,
-        "is_category": layout.is_category,
-        "is_exact": layout.is_exact,
-        "highs": layout.highs,
-        "high_offsets": layout.high_offsets,
-        "features": problem.features,
-        "rows": statistics.rows,
-        "first": statistics.first,
-        "second": statistics.second,
-    }
     l1, l2, max_delta_step = problem.penalties
-    argument = _Problem(
-        **{name: None if array is None else array.ctypes.data for name, array in arrays.items()},
+    return _Problem(
+        columns=address(codes.columns),
+        **{name: address(getattr(layout, name)) for name in LAYOUT},
+        features=address(problem.features),
+        rows=address(statistics.rows),
+        first=address(statistics.first),
+        second=None if statistics.second is None else address(statistics.second),
         num_rows=codes.num_rows,
         num_kept=len(statistics.rows),
         units=statistics.units,
@@ -197,49 +206,14 @@ def _argument(problem: Problem, threads: int) -> tuple[_Problem, dict[str, np.nd
         max_categories_onehot=min(limits.max_categories_onehot, 2**31 - 1),
         threads=threads,
     )
-    return argument, arrays
 
 
 def _set_records(argument: _Problem, records: Records) -> None:
-    argument.records = records.codes.ctypes.data
+    argument.records = address(records.codes)
     argument.stride = records.codes.shape[1]
     argument.num_bundles = len(records.bundle_begin) - 1
-    for name in ("bundle_begin", "members", "factors", "num_codes"):
-        setattr(argument, name, getattr(records, name).ctypes.data)
-
-
-def _raw_tree(tree: _Tree, statistics: Statistics, leaf: np.ndarray) -> RawTree:
-    layout, num_classes = statistics.layout, statistics.num_classes
-    words = {"packed": 1, "wide": 3}.get(layout, num_classes + statistics.counted)
-    nodes = _copied(tree.nodes, tree.num_nodes, NODE)
-    sums = _copied(tree.sums, tree.num_nodes * words, np.dtype(np.int64)).reshape(-1, words)
-    if layout == "packed":
-        sums = np.column_stack([sums >> 32, sums & 0xFFFFFFFF])
-    else:  # without the count
-        sums = sums[:, : 2 if layout == "wide" else num_classes]
-    return RawTree(
-        feature=nodes["feature"],
-        left=nodes["left"],
-        right=nodes["right"],
-        cut=nodes["cut"],
-        below=nodes["below"],
-        above=nodes["above"],
-        drawn=nodes["drawn"],
-        missing_left=nodes["missing_left"] != 0,
-        bins_left=_copied(tree.bins_left, tree.num_bins_left, np.dtype(np.int32)),
-        bins_begin=nodes["bins_begin"],
-        num_bins_left=nodes["num_bins_left"],
-        gain=nodes["gain"],
-        count=nodes["count"],
-        sums=sums,
-        leaf=leaf,
-    )
-
-
-def _copied(address: int | None, length: int, dtype: np.dtype) -> np.ndarray:
-    if not length:
-        return np.empty(0, dtype)
-    return np.frombuffer(ctypes.string_at(address, length * dtype.itemsize), dtype)
+    for name in BUNDLES:
+        setattr(argument, name, address(getattr(records, name)))
 
 
 @cache
@@ -250,6 +224,8 @@ def _compiled() -> ctypes.CDLL | None:
         kernel.assay_grow.argtypes = [ctypes.POINTER(_Problem), ctypes.c_void_p]
         kernel.assay_bundle.restype = None
         kernel.assay_bundle.argtypes = [ctypes.POINTER(_Problem), ctypes.c_void_p]
+        kernel.assay_copy_tree.restype = None
+        kernel.assay_copy_tree.argtypes = [ctypes.POINTER(kind) for kind in (_Problem, _Tree, _Nodes)]
         kernel.assay_free_tree.restype = None
         kernel.assay_free_tree.argtypes = [ctypes.POINTER(_Tree)]
     return kernel

@@ -1,69 +1,10 @@
-/* Grows one tree. reference.py says what is computed. Here large nodes have a histogram of all features, of which the
-   larger child's is its parent's less the smaller child's; small nodes are summed feature by feature. */
-#include "kernel.h"
-#include "partition.h"
+/* Grows one tree; reference.py says what is computed. */
+#include "grower.h"
 #include "pool.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    CHUNK_ROWS = 8192,        /* of a parallel loop */
-    PARALLEL_CELLS = 1 << 16, /* fewer are searched by one thread */
-};
-
-/* A node as it is given back; its rows stand in `order` from `begin` on. */
-typedef struct {
-    double drawn, gain;
-    int64_t begin, count, bins_begin;
-    uint64_t key;
-    int32_t feature, left, right, cut, below, above, missing_left, depth, num_bins_left;
-} Node;
-
-typedef struct {
-    Node *nodes;
-    int64_t *sums; /* words_per_cell of each node */
-    int32_t *bins_left;
-    int64_t num_nodes, num_bins_left;
-} Tree;
-
-/* A node worth splitting, or one of a list of spare ones. */
-typedef struct Open {
-    int32_t node;
-    Split split;
-    int64_t *histogram; /* or NULL */
-    struct Open *next;
-} Open;
-
-/* A new node to be searched, among some of the features. */
-typedef struct {
-    int32_t node, num_features;
-    int32_t *features;
-    uint8_t *is_chosen; /* by feature */
-    int64_t *histogram; /* or NULL */
-    Split *best;        /* of each worker */
-} Child;
-
-typedef struct {
-    const Problem *p;
-    Tree *tree;
-    Arena arena;
-    int64_t node_capacity, bin_capacity, open_capacity, num_open;
-    Open **open; /* a heap, or a stack */
-    Open *spare_open;
-    int32_t words, workers;
-    uint64_t root_key;
-    int32_t *order; /* rows by node */
-    Partition partition;
-    void *first, *second; /* the targets of a node, side by side */
-    Search *searches;     /* of each worker */
-    Child children[2];
-    int64_t num_bins; /* of all used features */
-    Plan plan;
-    int64_t histogram_size, *spare_histogram, **partial;
-    bool *has_partial; /* whether a worker has sums that are not in the histogram yet */
-} Grower;
 
 /* -- memory --------------------------------------------------------------------------------------------------- */
 
@@ -75,59 +16,18 @@ static void *resized(Grower *g, void *array, int64_t length, size_t size)
     return larger;
 }
 
-static int64_t *take_histogram(Grower *g)
-{
-    int64_t *histogram = g->spare_histogram;
-    if (histogram)
-        memcpy(&g->spare_histogram, histogram, sizeof g->spare_histogram);
-    else
-        histogram = arena_take(&g->arena, (size_t)g->histogram_size * sizeof *histogram);
-    return histogram;
-}
-
-static void give_histogram(Grower *g, int64_t *histogram)
-{
-    if (!histogram)
-        return;
-    memcpy(histogram, &g->spare_histogram, sizeof g->spare_histogram);
-    g->spare_histogram = histogram;
-}
-
 static void allocate(Grower *g)
 {
     const Problem *p = g->p;
     Arena *arena = &g->arena;
-    size_t rows = (size_t)p->num_kept, features = (size_t)p->num_features;
+    size_t rows = (size_t)p->num_kept;
     g->order = arena_take(arena, rows * sizeof *g->order);
     memcpy(g->order, p->rows, rows * sizeof *g->order);
     allocate_partition(p, arena, &g->partition, g->workers);
-    g->first = arena_take(arena, rows * (p->layout == WIDE ? 8 : 4));
-    g->second = p->layout == PACKED ? NULL : arena_take(arena, rows * 8);
-    g->searches = arena_take(arena, (size_t)g->workers * sizeof *g->searches);
-    for (int32_t w = 0; w < g->workers; w++)
-        allocate_search(p, arena, &g->searches[w]);
-    for (int32_t c = 0; c < 2; c++) {
-        Child *child = &g->children[c];
-        child->features = arena_take(arena, features * sizeof *child->features);
-        child->is_chosen = arena_take(arena, features);
-        child->best = arena_take(arena, (size_t)g->workers * sizeof *child->best);
-        for (int32_t w = 0; w < g->workers; w++)
-            allocate_split(p, arena, &child->best[w]);
-    }
-    for (int32_t j = 0; j < p->num_used; j++)
-        g->num_bins += p->num_bins[p->features[j]] + 1;
-    allocate_plan(p, arena, &g->plan);
-    g->histogram_size = g->plan.offsets[g->plan.count];
-    g->partial = arena_zeros(arena, (size_t)g->workers * sizeof *g->partial);
-    g->has_partial = arena_zeros(arena, (size_t)g->workers * sizeof *g->has_partial);
+    allocate_children(g);
 }
 
 /* -- nodes ---------------------------------------------------------------------------------------------------- */
-
-static int64_t *sums_of(const Grower *g, int32_t node)
-{
-    return g->tree->sums + (int64_t)node * g->words;
-}
 
 static int32_t add_node(Grower *g, int64_t begin, int64_t count, int32_t depth, uint64_t key)
 {
@@ -138,9 +38,8 @@ static int32_t add_node(Grower *g, int64_t begin, int64_t count, int32_t depth, 
         tree->sums = resized(g, tree->sums, capacity * g->words, sizeof *tree->sums);
         g->node_capacity = capacity;
     }
-    tree->nodes[tree->num_nodes] = (Node){.drawn = NAN, .begin = begin, .count = count, .key = key, .depth = depth,
-                                          .feature = -1, .left = -1, .right = -1, .cut = -1, .below = -1,
-                                          .above = -1};
+    tree->nodes[tree->num_nodes] = (Node){.threshold = NAN, .begin = begin, .count = count, .key = key,
+                                          .depth = depth, .feature = -1, .left = -1, .right = -1};
     return (int32_t)tree->num_nodes++;
 }
 
@@ -195,183 +94,6 @@ static bool may_split(const Grower *g, int32_t index)
     return second != 0 && second != weight;
 }
 
-/* -- which features to look at -------------------------------------------------------------------------------- */
-
-/* Puts a sample without replacement first: one step of a shuffle for each. */
-static void shuffle(int32_t *items, int32_t count, int32_t sample, uint64_t key, uint64_t stream)
-{
-    for (int32_t i = 0; i < sample && i < count - 1; i++) {
-        int32_t j = i + (int32_t)((draw(key, stream, (uint64_t)i) >> 32) * (uint64_t)(count - i) >> 32);
-        int32_t item = items[i];
-        items[i] = items[j];
-        items[j] = item;
-    }
-}
-
-static int by_value(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
-}
-
-static int32_t sample(int32_t *items, int32_t count, double fraction, uint64_t key, uint64_t stream)
-{
-    if (fraction == 1)
-        return count;
-    int32_t size = (int32_t)(fraction * count);
-    size = size < 1 ? 1 : size;
-    shuffle(items, count, size, key, stream);
-    qsort(items, (size_t)size, sizeof *items, by_value);
-    return size;
-}
-
-static void choose_features(const Grower *g, Child *child)
-{
-    const Problem *p = g->p;
-    const Node *node = &g->tree->nodes[child->node];
-    int32_t count = p->num_used;
-    memcpy(child->features, p->features, (size_t)count * sizeof *child->features);
-    uint64_t level_key = draw(g->root_key, LEVEL, (uint64_t)node->depth);
-    count = sample(child->features, count, p->features_per_level, level_key, LEVEL);
-    count = sample(child->features, count, p->features_per_node, node->key, NODE);
-    child->num_features = count;
-}
-
-/* -- search --------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    Grower *g;
-    int32_t num_children;
-    Child *children[2];
-    int64_t *smaller, *parent; /* histograms; the parent's becomes the larger child's, or is NULL */
-    NodeRows rows;
-} SearchTask;
-
-/* Completes the cells of one bundle and searches its features for both children. */
-static void search_bundle(void *task, int32_t place, int32_t worker)
-{
-    const SearchTask *t = task;
-    const Grower *g = t->g;
-    const Problem *p = g->p;
-    int32_t bundle = g->plan.bundles[place], num_codes = g->plan.num_codes[place];
-    int64_t begin = g->plan.offsets[place], end = begin + (int64_t)num_codes * g->words;
-    for (int32_t w = 1; w < g->workers; w++)
-        if (g->has_partial[w])
-            for (int64_t i = begin; i < end; i++)
-                t->smaller[i] += g->partial[w][i];
-    if (t->parent)
-        for (int64_t i = begin; i < end; i++)
-            t->parent[i] -= t->smaller[i];
-    Search *search = &g->searches[worker];
-    for (int32_t c = 0; c < t->num_children; c++) {
-        Child *child = t->children[c];
-        for (int32_t i = p->bundle_begin[bundle]; i < p->bundle_begin[bundle + 1]; i++) {
-            int32_t feature = p->members[i];
-            if (!child->is_chosen[feature])
-                continue;
-            int32_t cells = cells_of_histogram(p, &search->cells, feature, child->histogram + begin, num_codes);
-            search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
-                           g->tree->nodes[child->node].key);
-        }
-    }
-}
-
-/* Searches children that have histograms. */
-static void search_histograms(SearchTask *t)
-{
-    Grower *g = t->g;
-    for (int32_t c = 0; c < t->num_children; c++) {
-        Child *child = t->children[c];
-        memset(child->is_chosen, 0, (size_t)g->p->num_features);
-        for (int32_t j = 0; j < child->num_features; j++)
-            child->is_chosen[child->features[j]] = 1;
-    }
-    pool_run(g->histogram_size < PARALLEL_CELLS ? 1 : g->workers, g->plan.count, search_bundle, t);
-    memset(g->has_partial, 0, (size_t)g->workers * sizeof *g->has_partial);
-}
-
-static bool search_rows(const SearchTask *t, int32_t feature, int32_t worker)
-{
-    const Grower *g = t->g;
-    const Problem *p = g->p;
-    Search *search = &g->searches[worker];
-    Child *child = t->children[0];
-    int32_t cells = cells_of_rows(p, &search->cells, feature, &t->rows);
-    search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
-                   g->tree->nodes[child->node].key);
-    return cells > 1;
-}
-
-static void search_rows_of(void *task, int32_t i, int32_t worker)
-{
-    const SearchTask *t = task;
-    search_rows(t, t->children[0]->features[i], worker);
-}
-
-/* Searches a child feature by feature. */
-static void search_by_rows(Grower *g, Child *child)
-{
-    const Problem *p = g->p;
-    const Node *node = &g->tree->nodes[child->node];
-    const int32_t *rows = g->order + node->begin;
-    SearchTask t = {.g = g, .children = {child}, .rows = {rows, node->count, g->first, g->second}};
-    gather_targets(p, rows, node->count, g->first, g->second);
-    if (p->max_features < 0 || p->max_features >= child->num_features) {
-        int32_t workers = node->count * child->num_features < PARALLEL_CELLS ? 1 : g->workers;
-        pool_run(workers, child->num_features, search_rows_of, &t);
-        return;
-    }
-    bool varied = false;
-    shuffle(child->features, child->num_features, child->num_features, node->key, DRAW);
-    for (int32_t i = 0; i < child->num_features && !(varied && i >= p->max_features); i++)
-        varied |= search_rows(&t, child->features[i], 0);
-}
-
-/* -- histograms ----------------------------------------------------------------------------------------------- */
-
-static bool deserves_histogram(const Grower *g, int32_t node)
-{
-    return g->p->records && g->tree->nodes[node].count * g->p->num_used >= g->num_bins;
-}
-
-typedef struct {
-    Grower *g;
-    const int32_t *rows;
-    int64_t count;
-    int64_t *histogram;
-} SumTask;
-
-static void sum_chunk(void *task, int32_t chunk, int32_t worker)
-{
-    const SumTask *t = task;
-    Grower *g = t->g;
-    int64_t *histogram = t->histogram;
-    if (worker > 0) {
-        histogram = g->partial[worker];
-        if (!g->has_partial[worker])
-            memset(histogram, 0, (size_t)g->histogram_size * sizeof *histogram);
-        g->has_partial[worker] = true;
-    }
-    int64_t begin = (int64_t)chunk * CHUNK_ROWS;
-    int64_t count = t->count - begin < CHUNK_ROWS ? t->count - begin : CHUNK_ROWS;
-    add_rows(g->p, &g->plan, t->rows + begin, count, histogram);
-}
-
-/* Sums the rows of a node; what other workers sum is added in search_bundle. */
-static int64_t *histogram_of(Grower *g, int32_t index)
-{
-    const Node *node = &g->tree->nodes[index];
-    int64_t *histogram = take_histogram(g);
-    memset(histogram, 0, (size_t)g->histogram_size * sizeof *histogram);
-    int32_t workers = node->count < 2 * CHUNK_ROWS ? 1 : g->workers;
-    for (int32_t w = 1; w < workers; w++)
-        if (!g->partial[w])
-            g->partial[w] = arena_take(&g->arena, (size_t)g->histogram_size * sizeof *histogram);
-    SumTask task = {g, g->order + node->begin, node->count, histogram};
-    pool_run(workers, (int32_t)((node->count - 1) / CHUNK_ROWS) + 1, sum_chunk, &task);
-    return histogram;
-}
-
 /* -- growth --------------------------------------------------------------------------------------------------- */
 
 static bool goes_first(const Open *a, const Open *b)
@@ -413,14 +135,11 @@ static Open *pop(Grower *g)
     return first;
 }
 
-/* Opens a searched child if its best split is good enough. */
+/* Opens a searched child if its best split gains enough. */
 static void enter(Grower *g, Child *child)
 {
     const Problem *p = g->p;
-    Split *best = &child->best[0];
-    for (int32_t w = 1; w < g->workers; w++)
-        if (child->best[w].feature >= 0 && preferred(child->best[w].score, child->best[w].feature, best))
-            best = &child->best[w];
+    Split *best = best_split(g, child);
     if (best->feature >= 0)
         best->gain = gain_of(p, best->score, sums_of(g, child->node));
     if (best->feature < 0 || isnan(best->gain)) {
@@ -440,65 +159,36 @@ static void enter(Grower *g, Child *child)
     push(g, open);
 }
 
-static Child *begin_child(Grower *g, int32_t which, int32_t node)
+/* Where every bin is one value: the middle of the node's own neighbours, or what was drawn between them. Without a
+   neighbour, the split parts known values from missing ones, at infinity. */
+static double threshold_of(const Problem *p, const Split *split)
 {
-    if (!may_split(g, node))
-        return NULL;
-    Child *child = &g->children[which];
-    child->node = node;
-    child->histogram = NULL;
-    for (int32_t w = 0; w < g->workers; w++)
-        child->best[w].feature = -1;
-    choose_features(g, child);
-    return child;
+    int64_t first = p->high_offsets[split->feature];
+    if (!p->is_exact[split->feature] || split->above < 0)
+        return p->edges[first + split->cut];
+    if (!isnan(split->drawn))
+        return split->drawn;
+    double below = p->highs[first + split->below], above = p->highs[first + split->above];
+    double middle = below / 2 + above / 2;
+    return middle >= below && middle < above ? middle : below;
 }
 
-/* Searches the children of a node (the right one and the left one; NULL if not to be split) and opens them.
-   `parent` is the node's histogram, or NULL, and is given back or handed on. */
-static void search_children(Grower *g, Child *children[2], int32_t nodes[2], int64_t *parent)
-{
-    const Node *all = g->tree->nodes;
-    int32_t smaller = all[nodes[1]].count < all[nodes[0]].count, larger = !smaller;
-    bool keep_larger = parent && children[larger] && deserves_histogram(g, nodes[larger]);
-    bool keep_smaller = parent && children[smaller] && (keep_larger || deserves_histogram(g, nodes[smaller]));
-    if (keep_larger || keep_smaller) {
-        SearchTask task = {.g = g, .smaller = histogram_of(g, nodes[smaller])};
-        if (keep_larger) {
-            task.parent = children[larger]->histogram = parent;
-            task.children[task.num_children++] = children[larger];
-            parent = NULL;
-        }
-        if (keep_smaller) {
-            children[smaller]->histogram = task.smaller;
-            task.children[task.num_children++] = children[smaller];
-        }
-        search_histograms(&task);
-        if (!keep_smaller)
-            give_histogram(g, task.smaller);
-    }
-    give_histogram(g, parent);
-    for (int32_t c = 0; c < 2; c++) {
-        if (!children[c])
-            continue;
-        if (!children[c]->histogram)
-            search_by_rows(g, children[c]);
-        enter(g, children[c]);
-    }
-}
-
-static void note_bins_left(Grower *g, Node *node, const Split *split)
+/* Lists the categories whose bins go left; one without a training row has the bin of missing values. */
+static void note_categories(Grower *g, Node *node, int32_t feature)
 {
     Tree *tree = g->tree;
-    int64_t length = tree->num_bins_left + split->num_bins_left;
-    if (length > g->bin_capacity) {
-        g->bin_capacity = 2 * length + 64;
-        tree->bins_left = resized(g, tree->bins_left, g->bin_capacity, sizeof *tree->bins_left);
+    int64_t first = g->p->category_offsets[feature], count = g->p->category_offsets[feature + 1] - first;
+    if (tree->num_categories + count > g->category_capacity) {
+        g->category_capacity = 2 * (tree->num_categories + count);
+        tree->categories = resized(g, tree->categories, g->category_capacity, sizeof *tree->categories);
     }
-    node->bins_begin = tree->num_bins_left;
-    node->num_bins_left = split->num_bins_left;
-    memcpy(tree->bins_left + tree->num_bins_left, split->bins_left,
-           (size_t)split->num_bins_left * sizeof *tree->bins_left);
-    tree->num_bins_left = length;
+    int32_t *categories = tree->categories + tree->num_categories;
+    for (int32_t category = 0; category < count; category++) {
+        categories[node->num_categories] = category;
+        node->num_categories += g->partition.goes_left[g->p->category_bins[first + category]];
+    }
+    node->categories_begin = tree->num_categories;
+    tree->num_categories += node->num_categories;
 }
 
 /* Carries out a split. */
@@ -508,16 +198,14 @@ static void split_node(Grower *g, const Open *open, int32_t nodes[2])
     const Split *split = &open->split;
     Node parent = g->tree->nodes[open->node];
     int32_t *rows = g->order + parent.begin;
-    parent.below = split->below;
-    parent.above = split->above;
     int64_t left = partition_rows(p, &g->partition, split, rows, parent.count, g->workers);
     parent.feature = split->feature;
-    parent.cut = split->cut;
     parent.gain = split->gain;
-    parent.drawn = split->drawn;
     parent.missing_left = split->missing_left;
     if (split->cut < 0)
-        note_bins_left(g, &parent, split);
+        note_categories(g, &parent, split->feature);
+    else
+        parent.threshold = threshold_of(p, split);
     parent.left = nodes[1] = add_node(g, parent.begin, left, parent.depth + 1, mix(parent.key ^ 1));
     parent.right = nodes[0] =
         add_node(g, parent.begin + left, parent.count - left, parent.depth + 1, mix(parent.key ^ 2));
@@ -535,15 +223,10 @@ static void add_root(Grower *g)
     int64_t *sums = sums_of(g, root);
     memset(sums, 0, (size_t)g->words * sizeof *sums);
     sum_targets(p, g->order, p->num_kept, sums);
-    Child *child = p->max_leaves == 1 ? NULL : begin_child(g, 0, root);
-    if (!child)
+    if (p->max_leaves == 1 || !may_split(g, root))
         return;
-    if (deserves_histogram(g, root)) {
-        child->histogram = histogram_of(g, root);
-        search_histograms(&(SearchTask){.g = g, .num_children = 1, .children = {child}, .smaller = child->histogram});
-    } else {
-        search_by_rows(g, child);
-    }
+    Child *child = begin_child(g, 0, root);
+    search_root(g, child);
     enter(g, child);
 }
 
@@ -563,8 +246,11 @@ static void grow(Grower *g)
             break;
         Child *children[2];
         for (int32_t c = 0; c < 2; c++)
-            children[c] = begin_child(g, c, nodes[c]);
+            children[c] = may_split(g, nodes[c]) ? begin_child(g, c, nodes[c]) : NULL;
         search_children(g, children, nodes, histogram);
+        for (int32_t c = 0; c < 2; c++)
+            if (children[c])
+                enter(g, children[c]);
     }
 }
 
@@ -582,7 +268,7 @@ EXPORT void assay_free_tree(Tree *tree)
 {
     free(tree->nodes);
     free(tree->sums);
-    free(tree->bins_left);
+    free(tree->categories);
     free(tree);
 }
 
@@ -608,4 +294,35 @@ EXPORT Tree *assay_grow(const Problem *p, int32_t *leaf)
     free(g->open);
     free(g);
     return tree;
+}
+
+/* Copies a tree out, one array for each of its properties. */
+EXPORT void assay_copy_tree(const Problem *p, const Tree *tree, const Nodes *to)
+{
+    int32_t words = words_per_cell(p), numbers = p->layout == CLASSES ? p->num_classes : 2;
+    int64_t num_categories = 0;
+    for (int64_t i = 0; i < tree->num_nodes; i++) {
+        const Node *node = &tree->nodes[i];
+        to->feature[i] = node->feature;
+        to->left[i] = node->left;
+        to->right[i] = node->right;
+        to->missing_left[i] = node->missing_left;
+        to->threshold[i] = node->threshold;
+        to->gain[i] = node->gain;
+        to->count[i] = node->count;
+        to->category_offsets[i] = num_categories;
+        if (node->num_categories)
+            memcpy(to->categories + num_categories, tree->categories + node->categories_begin,
+                   (size_t)node->num_categories * sizeof *to->categories);
+        num_categories += node->num_categories;
+        const int64_t *sums = tree->sums + i * words;
+        int64_t *copy = to->sums + i * numbers;
+        if (p->layout == PACKED) {
+            copy[0] = packed_gradient(sums[0]);
+            copy[1] = packed_hessian(sums[0]);
+        } else {
+            memcpy(copy, sums, (size_t)numbers * sizeof *copy);
+        }
+    }
+    to->category_offsets[tree->num_nodes] = num_categories;
 }

@@ -30,8 +30,10 @@ typedef struct {
     const int32_t *num_codes; /* that each feature has: its bins, and the missing one if it occurs */
     const int32_t *num_bins;
     const uint8_t *is_category, *is_exact;
-    const double *highs;
+    const double *highs, *edges;
     const int64_t *high_offsets;
+    const int32_t *category_bins;
+    const int64_t *category_offsets;
     const int32_t *features, *rows;
     const void *first, *second;
     int64_t num_rows, stride, num_kept; /* num_kept is the length of rows */
@@ -44,6 +46,14 @@ typedef struct {
     int32_t max_depth, max_leaves, max_features; /* -1: no limit */
     int32_t random_thresholds, max_categories_onehot, threads;
 } Problem;
+
+/* Arrays of a tree's nodes: `Nodes` of problem.py. */
+typedef struct {
+    int32_t *feature, *left, *right, *categories;
+    uint8_t *missing_left;
+    double *threshold, *gain;
+    int64_t *count, *category_offsets, *sums;
+} Nodes;
 
 /* A cell is `words` 64-bit integers: packed, gradient << 32 | hessian; wide, gradient, hessian, count; classes, the
    weight of every class and a count if the problem is counted. */

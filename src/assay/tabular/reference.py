@@ -10,106 +10,16 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.tabular.fixed_point import Statistics
-
-if TYPE_CHECKING:
-    from assay.tabular.bins import Codes
-    from assay.tabular.grower import Limits
+from assay.tabular.cuts import midpoints
+from assay.tabular.problem import Nodes, Problem
+from assay.tabular.score_reference import Scorer, words_of
 
 MASK = 2**64 - 1
 LEVEL, NODE, DRAW, THRESHOLD = range(1, 5)  # streams of random numbers
 LEFT, RIGHT = 1, 2
-ROUNDING = 1e-15  # a gain of less than this share of what it is the difference of is rounding
-
-
-@dataclass(frozen=True, eq=False)
-class BinLayout:
-    """What the codes of every feature mean.
-
-    Args:
-        num_bins: int32[features], without the bin of missing values.
-        is_category: bool[features].
-        is_exact: bool[features], whether every bin is one value: then thresholds are the middle of neighbours.
-        highs: float64, the largest value of every bin, of all features one after the other.
-        edges: float64, the threshold above every bin, infinity above the last one of a feature; like ``highs``.
-        high_offsets: int64[features + 1]; empty ranges for categories.
-        category_bins: int32, the bin of every category, of all features one after the other.
-        category_offsets: int64[features + 1]; empty ranges for numbers.
-    """
-
-    num_bins: np.ndarray
-    is_category: np.ndarray
-    is_exact: np.ndarray
-    highs: np.ndarray
-    edges: np.ndarray
-    high_offsets: np.ndarray
-    category_bins: np.ndarray
-    category_offsets: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """All that a grower needs to know, checked.
-
-    Args:
-        codes: of the features; the code of a missing value is ``num_bins``.
-        layout: of the bins.
-        features: int32, ascending, the features that may be split.
-        statistics: the target.
-        penalties: l1, l2 and max_delta_step.
-        limits: when to stop.
-        min_weight: smallest hessian or weight of a child, in units, at least 1.
-        seed: of the random choices.
-    """
-
-    codes: Codes
-    layout: BinLayout
-    features: np.ndarray
-    statistics: Statistics
-    penalties: tuple[float, float, float]
-    limits: Limits
-    min_weight: int
-    seed: int
-
-
-@dataclass(frozen=True, eq=False)
-class RawTree:
-    """A tree in terms of bins; one element per node, children after parents.
-
-    Args:
-        feature: int32, -1 for a leaf; likewise ``left`` and ``right``.
-        cut: int32, numeric split: the last bin that goes left.
-        below: int32, split of an exact numeric feature: the largest code of the node's rows that goes left, not
-            counting missing values, or -1; and ``above`` the smallest that goes right.
-        drawn: float64, the random threshold, or NaN.
-        missing_left: bool, where missing values go.
-        bins_left: int32, category splits: the bins that go left, ascending; of a node, ``num_bins_left`` elements
-            from ``bins_begin`` on.
-        gain: float64.
-        count: int64, rows.
-        sums: int64[nodes, 2 or K], gradient and hessian or the weight of every class, in units.
-        leaf: int32[rows of the table], the node every row ended in; -1 for rows that do not count.
-    """
-
-    feature: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    cut: np.ndarray
-    below: np.ndarray
-    above: np.ndarray
-    drawn: np.ndarray
-    missing_left: np.ndarray
-    bins_left: np.ndarray
-    bins_begin: np.ndarray
-    num_bins_left: np.ndarray
-    gain: np.ndarray
-    count: np.ndarray
-    sums: np.ndarray
-    leaf: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -137,8 +47,6 @@ class Node:
     split: Split | None = None
     left: int = -1
     right: int = -1
-    below: int = -1
-    above: int = -1
 
 
 def mix(z: int) -> int:
@@ -170,81 +78,7 @@ def sampled(items: list[int], fraction: float, key: int, stream: int) -> list[in
     return sorted(shuffled(items, key, stream)[: max(1, int(fraction * len(items)))])
 
 
-def entropy_term(weight: np.ndarray) -> np.ndarray:
-    """w log2 w, and 0 for 0, by the C library's logarithm, which NumPy's vectors do not always equal."""
-    return np.array([w * math.log2(w) if w > 0 else 0.0 for w in weight.ravel().tolist()]).reshape(
-        weight.shape
-    )
-
-
-class _Scorer:
-    """The score of sums: the larger the score of the children, the better the split."""
-
-    def __init__(self, statistics: Statistics, penalties: tuple[float, float, float]) -> None:
-        self.criterion = statistics.criterion
-        self.units = statistics.units
-        self.l1, self.l2, self.max_delta_step = penalties
-        self.by_class = statistics.layout == "classes"
-
-    def weight(self, sums: np.ndarray) -> np.ndarray:
-        """Hessian or weight, in units; the last column is the count, except in `RawTree.sums`."""
-        return sums[..., :-1].sum(axis=-1) if self.by_class else sums[..., 1]
-
-    def class_weights(self, sums: np.ndarray) -> np.ndarray:
-        """float64: the weight of every class."""
-        if self.by_class:
-            return sums[..., :-1] * self.units[1]
-        total, second = sums[..., 1] * self.units[1], sums[..., 0] * self.units[1]
-        return np.stack([total - second, second], axis=-1)
-
-    def is_pure(self, sums: np.ndarray) -> bool:
-        """Whether all weight is of one class."""
-        if self.by_class:
-            return bool(sums[:-1].max() == sums[:-1].sum())
-        return bool(sums[0] in (0, sums[1]))
-
-    def score(self, sums: np.ndarray) -> np.ndarray:
-        """Newton: twice the decrease of the loss; Gini: sum w_k^2 / W; entropy: sum w_k log2(w_k / W)."""
-        if self.criterion == "newton":
-            excess = np.maximum(np.abs(sums[..., 0] * self.units[0]) - self.l1, 0.0)
-            curvature = sums[..., 1] * self.units[1] + self.l2
-            if self.max_delta_step == 0:
-                return excess * excess / curvature
-            step = np.minimum(excess / curvature, self.max_delta_step)
-            return step * (2.0 * excess - curvature * step)
-        total = self.weight(sums) * self.units[1]
-        weights = self.class_weights(sums)
-        if self.criterion == "gini":
-            squares = np.zeros(total.shape)
-            for k in range(weights.shape[-1]):
-                squares = squares + weights[..., k] * weights[..., k]
-            return squares / total
-        disorder = entropy_term(total)
-        for k in range(weights.shape[-1]):
-            disorder = disorder - entropy_term(weights[..., k])
-        return -disorder
-
-    def rounding(self, sums: np.ndarray) -> float:
-        """What the gain of a split of these sums exceeds if it is not rounding."""
-        if self.criterion == "newton":
-            return ROUNDING * float(self.score(sums))
-        total = self.weight(sums) * self.units[1]
-        size = total if self.criterion == "gini" else entropy_term(np.asarray(total))
-        return ROUNDING * (self.class_weights(sums).shape[-1] + 1) * abs(float(size))
-
-    def order(self, cells: np.ndarray, parent: np.ndarray) -> np.ndarray:
-        """What categories are sorted by: the Newton step, or the share of the parent's heaviest class."""
-        if self.criterion == "newton":
-            part = cells[:, 0] * self.units[0]
-            whole = cells[:, 1] * self.units[1] + self.l2
-        else:
-            heaviest = 1 if not self.by_class else int(np.argmax(parent[:-1]))
-            part = self.class_weights(cells)[:, heaviest]
-            whole = self.weight(cells) * self.units[1]
-        return np.divide(part, whole, out=np.zeros(len(cells)), where=whole > 0)
-
-
-def grow(problem: Problem) -> RawTree:
+def grow(problem: Problem) -> Nodes:
     """The tree of a problem."""
     return _Grower(problem).grow()
 
@@ -253,13 +87,13 @@ class _Grower:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.limits = problem.limits
-        self.scorer = _Scorer(problem.statistics, problem.penalties)
-        self.words = _words(problem.statistics, self.scorer)
+        self.scorer = Scorer(problem.statistics, problem.penalties)
+        self.words = words_of(problem.statistics, self.scorer)
         self.root_key = mix(problem.seed & MASK)
         self.nodes: list[Node] = []
         self.leaf = np.full(problem.codes.num_rows, -1, np.int32)
 
-    def grow(self) -> RawTree:
+    def grow(self) -> Nodes:
         """The tree; open nodes are split best first where leaves are scarce, else depth first."""
         max_leaves = self.limits.max_leaves
         rows = self.problem.statistics.rows
@@ -276,7 +110,7 @@ class _Grower:
                 break
             self._enter(frontier, right)
             self._enter(frontier, left)
-        return self._raw()
+        return self._result()
 
     def _node(self, rows: np.ndarray, sums: np.ndarray, depth: int, key: int) -> Node:
         node = Node(len(self.nodes), rows, sums, depth, key)
@@ -455,11 +289,6 @@ class _Grower:
         assert split is not None
         codes = self.problem.codes.columns[split.feature, node.rows]
         goes_left = split.codes_left[codes]
-        if split.cut >= 0 and self.problem.layout.is_exact[split.feature]:
-            known = codes[codes < self.problem.layout.num_bins[split.feature]]
-            below, above = known[known <= split.cut], known[known > split.cut]
-            node.below = int(below.max()) if len(below) else -1
-            node.above = int(above.min()) if len(above) else -1
         left = self._node(node.rows[goes_left], split.left_sums, node.depth + 1, mix(node.key ^ LEFT))
         right = self._node(
             node.rows[~goes_left], node.sums - split.left_sums, node.depth + 1, mix(node.key ^ RIGHT)
@@ -467,51 +296,46 @@ class _Grower:
         node.left, node.right = left.index, right.index
         return left, right
 
-    def _raw(self) -> RawTree:
-        nodes = self.nodes
+    def _result(self) -> Nodes:
+        nodes, layout = self.nodes, self.problem.layout
         inner = [node.split if node.left >= 0 else None for node in nodes]
-        sets = [
-            np.flatnonzero(split.codes_left[:-1])
-            if split is not None and split.cut < 0
-            else np.zeros(0, np.int64)
-            for split in inner
-        ]
-        return RawTree(
+        categories, thresholds = [np.zeros(0, np.int64)] * len(nodes), np.full(len(nodes), math.nan)
+        for index, split in enumerate(inner):
+            if split is None:
+                continue
+            if split.cut < 0:
+                begin, end = layout.category_offsets[split.feature : split.feature + 2]
+                categories[index] = np.flatnonzero(split.codes_left[layout.category_bins[begin:end]])
+            else:
+                thresholds[index] = self._threshold(nodes[index], split)
+        return Nodes(
             feature=np.array([-1 if split is None else split.feature for split in inner], np.int32),
             left=np.array([node.left for node in nodes], np.int32),
             right=np.array([node.right for node in nodes], np.int32),
-            cut=np.array([-1 if split is None else split.cut for split in inner], np.int32),
-            below=np.array([node.below for node in nodes], np.int32),
-            above=np.array([node.above for node in nodes], np.int32),
-            drawn=np.array([math.nan if split is None else split.drawn for split in inner]),
             missing_left=np.array([split is not None and split.codes_left[-1] for split in inner], bool),
-            bins_left=np.concatenate(sets).astype(np.int32),
-            bins_begin=np.cumsum([0, *map(len, sets)])[:-1],
-            num_bins_left=np.array([*map(len, sets)]),
+            threshold=thresholds,
+            categories=np.concatenate(categories).astype(np.int32),
+            category_offsets=np.cumsum([0, *map(len, categories)]),
             gain=np.array([0.0 if split is None else split.gain for split in inner]),
             count=np.array([len(node.rows) for node in nodes], np.int64),
-            sums=np.array(
-                [node.sums[:-1] if self.scorer.by_class else node.sums[:2] for node in nodes], np.int64
-            ),
+            sums=np.array([node.sums[:-1] for node in nodes], np.int64),
             leaf=self.leaf,
         )
 
+    def _threshold(self, node: Node, split: Split) -> float:
+        """Where every bin is one value: amid the node's own neighbours, or what was drawn between them.
 
-def _words(statistics: Statistics, scorer: _Scorer) -> np.ndarray:
-    """int64[rows, words]: what each row adds to a cell; the last word is what min_samples_leaf looks at."""
-    rows, first, second = statistics.rows, statistics.first, statistics.second
-    num_words = statistics.num_classes if statistics.layout == "classes" else 2
-    words = np.zeros((len(first), num_words + 1), np.int64)
-    if statistics.layout == "packed":
-        words[:, 0], words[:, 1] = first >> 16, first & 0xFFFF
-    else:
-        assert second is not None
-        if statistics.layout == "classes":
-            words[rows, first[rows]] = second[rows]
-        else:
-            words[:, 0], words[:, 1] = first, second
-    if statistics.counted:
-        words[rows, -1] = 1
-    else:
-        words[:, -1] = scorer.weight(words)
-    return words
+        Without a neighbour, the split parts known values from missing ones, at infinity.
+        """
+        layout = self.problem.layout
+        first = int(layout.high_offsets[split.feature])
+        codes = self.problem.codes.columns[split.feature, node.rows]
+        below = codes[codes <= split.cut]
+        above = codes[(codes > split.cut) & (codes < layout.num_bins[split.feature])]
+        if not layout.is_exact[split.feature] or not len(below) or not len(above):
+            return float(layout.edges[first + split.cut])
+        if not math.isnan(split.drawn):
+            return split.drawn
+        return float(
+            midpoints(layout.highs[first + int(below.max())], layout.highs[first + int(above.min())])
+        )

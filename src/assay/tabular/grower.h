@@ -1,0 +1,88 @@
+/* The state of a tree's growth. */
+#ifndef ASSAY_GROWER_H
+#define ASSAY_GROWER_H
+
+#include "partition.h"
+#include "split.h"
+
+#pragma GCC visibility push(hidden)
+
+/* A node as it is given back; its rows stand in `order` from `begin` on. */
+typedef struct {
+    double threshold, gain;
+    int64_t begin, count, categories_begin;
+    uint64_t key;
+    int32_t feature, left, right, depth, num_categories;
+    bool missing_left;
+} Node;
+
+typedef struct {
+    Node *nodes;
+    int64_t *sums; /* words_per_cell of each node */
+    int32_t *categories; /* that go left, in the order of the splits */
+    int64_t num_nodes, num_categories;
+} Tree;
+
+/* A node worth splitting, or one of a list of spare ones. */
+typedef struct Open {
+    int32_t node;
+    Split split;
+    int64_t *histogram; /* or NULL */
+    struct Open *next;
+} Open;
+
+/* A new node to be searched, among some of the features. */
+typedef struct {
+    int32_t node, num_features;
+    int32_t *features;
+    uint8_t *is_chosen; /* by feature */
+    int64_t *histogram; /* or NULL */
+    Split *best;        /* of each worker */
+} Child;
+
+typedef struct {
+    const Problem *p;
+    Tree *tree;
+    Arena arena;
+    int64_t node_capacity, category_capacity, open_capacity, num_open;
+    Open **open; /* a heap, or a stack */
+    Open *spare_open;
+    int32_t words, workers;
+    uint64_t root_key;
+    int32_t *order; /* rows by node */
+    Partition partition;
+    void *first, *second; /* the targets of a node, side by side */
+    Search *searches;     /* of each worker */
+    Child children[2];
+    int64_t num_bins; /* of all used features */
+    Plan plan;
+    int64_t histogram_size, *spare_histogram, **partial;
+    bool *has_partial; /* whether a worker has sums that are not in the histogram yet */
+} Grower;
+
+static inline int64_t *sums_of(const Grower *g, int32_t node)
+{
+    return g->tree->sums + (int64_t)node * g->words;
+}
+
+/* -- children.c ----------------------------------------------------------------------------------------------- */
+
+void allocate_children(Grower *g);
+void give_histogram(Grower *g, int64_t *histogram);
+
+/* Prepares the search of a node, as the first or the second child. */
+Child *begin_child(Grower *g, int32_t which, int32_t node);
+
+/* Searches the root. */
+void search_root(Grower *g, Child *child);
+
+/* Searches two new nodes; `children` are NULL for those that are not to be split. `parent` is the histogram of the
+   parent, or NULL, and is given back or handed on. */
+void search_children(Grower *g, Child *children[2], const int32_t nodes[2], int64_t *parent);
+
+/* The best split that the workers found. */
+Split *best_split(Grower *g, Child *child);
+
+#pragma GCC visibility pop
+
+#endif
