@@ -81,13 +81,13 @@ class TestExploringStarts:
         rng = Run(seed=2).rng("episodes")
         players = Players(mdp, rng)
         sums, counts, left = np.zeros((4, 2)), np.zeros((4, 2)), 300
-        q, actions = np.full((4, 2), -np.inf), None
+        q, actions = np.full((4, 2), -np.inf), np.zeros(4, int)
         while left > 0:
             length = min(12, left)
             state, action = rng.integers(4, size=1), rng.integers(2, size=1)
             policy = np.full((4, 2), 0.5)
             for s in range(4):
-                if actions is not None and np.isfinite(q[s]).any():
+                if np.isfinite(q[s]).any():
                     policy[s] = np.eye(2)[actions[s]]
             batch = players.play(policy, state, length, action)
             g, steps = 0.0, int(batch.played.sum())
@@ -100,7 +100,7 @@ class TestExploringStarts:
                     q[s, a] = sums[s, a] / counts[s, a]
             fresh = q.argmax(axis=1)
             tied = q == q.max(axis=1, keepdims=True)
-            actions = fresh if actions is None else np.where(tied[np.arange(4), actions], actions, fresh)
+            actions = np.where(tied[np.arange(4), actions], actions, fresh)
             left -= steps
         solution = method.fit(mdp, run=Run(seed=2))
         assert solution.q == pytest.approx(q, abs=1e-12)
@@ -180,3 +180,10 @@ def test_budgets_are_kept_to_the_step(method):
     for amount in (1, 99, 1234):
         solution = method.fit(EPISODIC.mdp(), run=Run(budget=Budget(amount, "steps")))
         assert solution.trace.steps[-1] == amount
+
+
+@pytest.mark.parametrize("method", [MCBasic(), MCExploringStarts(), MCEpsilonGreedy()])
+def test_a_budget_that_is_over_at_once_still_gives_a_solution(method):
+    solution = method.fit(EPISODIC.mdp(), run=Run(budget=Budget(1e-9, "seconds")))
+    assert solution.policy.sum(axis=1) == pytest.approx(np.ones(25))
+    assert solution.trace.steps[-1] >= 1

@@ -134,5 +134,12 @@ class TestJournal:
         [line] = (tmp_path / "log.jsonl").read_text().splitlines()
         assert json.loads(line) | {"seconds": 0} == {"step": 10, "seconds": 0, "iteration": 1, "change": 0.5}
         until = Journal(run, 2)
-        until.converging(0.01, 1.0, 1e-4)
+        assert [until.settled(change, 1e-4, 0.9) for change in (1.0, 0.01, 1e-4)] == [False, False, True]
         assert said[-1] == (pytest.approx(0.5), "change 0.01")
+
+    def test_sweeps_end_where_rounding_does(self):
+        journal = Journal(Run(), 2)
+        assert not journal.settled(1e12, 1e-6, 0.9)
+        assert not journal.settled(1.0, 1e-6, 0.9)
+        assert journal.settled(0.009, 1e-6, 0.9)  # Values of 1e13 have no finer neighbours.
+        assert Journal(Run(), 2).settled(0.0, 1e-6, 0.0)

@@ -6,9 +6,11 @@ from control_worlds import BOOK, CAREFUL, SMALL, linear_programme, naive_action_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.control.bellman_iteration import BellmanIteration
 from assay.control.grid_world import GridWorld
 from assay.control.mdp import MDP
 from assay.control.metrics import optimum
+from assay.control.truncated_policy_iteration import TruncatedPolicyIteration
 from assay.control.value_iteration import ValueIteration, value_iterates
 from assay.core.budget import Budget
 from assay.core.run import Run
@@ -113,3 +115,12 @@ def test_errors():
         ValueIteration(tolerance=0)
     with pytest.raises(ValueError, match="got nan"):
         ValueIteration(tolerance=float("nan"))
+
+
+@pytest.mark.parametrize("method", [ValueIteration(), TruncatedPolicyIteration(), BellmanIteration()])
+def test_rewards_so_large_that_no_change_is_within_the_tolerance(method):
+    world = GridWorld(r_target=1e12, r_boundary=-1e12, r_forbidden=-1e12)
+    solution = method.fit(world.mdp(), run=Run())
+    assert solution.trace.iterations[-1] < 1000
+    if not isinstance(method, BellmanIteration):
+        assert solution.v == pytest.approx(optimum(world.mdp()).v, rel=1e-12)

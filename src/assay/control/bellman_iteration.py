@@ -77,16 +77,15 @@ class BellmanIteration:
         journal = Journal(run, data.num_states)
         policy = evaluated_policy(data, self.policy)
         cost, reading = int(np.count_nonzero(policy)), data.num_states * data.num_actions
-        v, first = np.zeros(data.num_states), None
+        v = np.zeros(data.num_states)
         for sweep, swept in enumerate(evaluation_iterates(data.under(policy), v, self.sweep), start=1):
             change = float(np.abs(swept - v).max())
-            first = change if first is None else first
             v = swept
             journal.spend(cost)
             if journal.due():
                 journal.keep(sweep, v, greedy(data.action_values(v)), change=change)
-            journal.converging(change, first, self.tolerance)
-            if change <= self.tolerance or journal.remaining < cost + reading:
+            settled = journal.settled(change, self.tolerance, data.gamma)
+            if settled or journal.remaining < cost + reading:
                 break
         q = data.action_values(v)
         journal.spend(reading)

@@ -10,13 +10,15 @@ from assay.core.run import Run
 
 _MOST_SNAPSHOTS = 256
 _SNAPSHOT_BYTES = 2**25
+_ROUNDING = 1e-15
 
 
 class Journal:
     """Counts the steps of a fit against its budget, shows progress, and keeps snapshots.
 
     A step is a question to the model: a pair (s, a) backed up, or a transition sampled. A full sweep costs
-    states x actions steps; solving a linear system costs the rows it reads. Arithmetic counts in seconds.
+    states x actions steps; solving a linear system costs the rows it reads. Arithmetic counts in seconds. A
+    method always makes its first sweep, or plays its first round of episodes, however small the budget.
 
     Args:
         run: whose budget, progress and log are used.
@@ -29,6 +31,7 @@ class Journal:
         # Even, so that leaving out every second snapshot keeps the latest.
         self._capacity = max(2, min(_MOST_SNAPSHOTS, _SNAPSHOT_BYTES // (16 * states)) // 2 * 2)
         self._stride, self._calls = 1, 0
+        self._first_change = 0.0
         self._snapshots: list[tuple[int, int, Values, Actions]] = []
         self._episodes: list[tuple[float, int]] = []
 
@@ -50,11 +53,20 @@ class Journal:
         elif self._asked is not None:
             self._run.progress(min(self.steps / self._asked, 1.0), f"{self.steps} steps")
 
-    def converging(self, change: float, first: float, tolerance: float) -> None:
-        """Shows how far a fit is that ends when `change`, which was `first`, is below `tolerance`."""
-        if self._run.budget is None and 0 < tolerance < change < first:
+    def settled(self, change: float, tolerance: float, gamma: float) -> bool:
+        """Whether sweeps from v = 0 may end; shows how far they are.
+
+        Args:
+            change: the largest of the last sweep.
+            tolerance: a change within it ends them; so does one as small as rounding can make it, since the
+                values are at most the first change / (1 - gamma).
+            gamma: the discount.
+        """
+        first = self._first_change = self._first_change or change
+        if self._run.budget is None and tolerance < change < first:
             done = math.log(first / change) / math.log(first / tolerance)
             self._run.progress(done, f"change {change:.3g}")
+        return change <= max(tolerance, _ROUNDING * first / (1 - gamma))
 
     def due(self) -> bool:
         """Whether a snapshot should be kept now; every second call, every fourth ... as they become many."""

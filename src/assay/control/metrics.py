@@ -10,8 +10,9 @@ from assay.control.policy_iteration import policy_iterates
 from assay.control.solution import estimated
 from assay.control.truncated_policy_iteration import truncated_iterates
 
-_WARM = 1e-6  # Of the largest value: from here on exact policy iteration needs an improvement or two.
+_WARM = 1e-9  # Of the largest value: from here on exact policy iteration needs few improvements.
 _WARM_SWEEPS = 20
+_ROUNDING = 1e-14  # Of the largest value: sweeps come no closer.
 _RESOLUTION = 1e-9  # Of the largest value: differences below are rounding, and count as none.
 
 
@@ -30,8 +31,9 @@ class Optimum:
 
 def optimum(mdp: MDP) -> Optimum:
     """The exact optimal values: by truncated policy iteration close to them, then by policy iteration."""
+    close = max(_WARM * (1 - mdp.gamma), _ROUNDING)
     for v, _, actions, change in truncated_iterates(mdp, np.zeros(mdp.num_states), _WARM_SWEEPS):  # noqa: B007
-        if change * mdp.gamma <= _WARM * (1 - mdp.gamma) * max(1.0, float(np.abs(v).max())):
+        if change <= close * max(1.0, float(np.abs(v).max())):
             break
     for v, q, _ in policy_iterates(mdp, actions):  # noqa: B007 - the last one is the optimum.
         pass

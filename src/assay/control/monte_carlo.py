@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from assay.control.episodes import Averages, Players
 from assay.control.journal import Journal
-from assay.control.mdp import MDP, Values
+from assay.control.mdp import MDP, Actions, Values
 from assay.control.policy import check_fraction, greedy, soft
 from assay.control.solution import Solution, estimated
 from assay.core.run import Run
@@ -57,10 +57,11 @@ class MonteCarlo(ABC):
         rng = run.rng("episodes")
         players, averages = Players(data, rng), Averages.empty(data)
         journal = Journal(run, data.num_states, self.steps)
-        q, actions, batches = averages.q(), None, 0
-        while True:
-            length = int(min(self.episode_steps, journal.remaining))
-            count = int(min(self.batch, journal.remaining / length))
+        q = averages.q()
+        actions, batches = greedy(q), 0
+        while batches == 0 or journal.remaining >= 1:
+            length = int(min(self.episode_steps, max(1, journal.remaining)))
+            count = int(min(self.batch, max(1, journal.remaining / length)))
             states, first = self.begin(data, players, rng, count)
             episodes = players.play(self._policy(q, actions), states, length, first)
             visits = episodes.complete(data.gamma, self.tail)
@@ -73,18 +74,14 @@ class MonteCarlo(ABC):
             journal.spend(episodes.num_steps)
             for reward, steps in zip(episodes.rewards.sum(axis=0), episodes.played.sum(axis=0), strict=True):
                 journal.played(float(reward), int(steps))
-            if journal.remaining < 1:
-                break
             if journal.due():
                 journal.keep(batches, estimated(q), actions)
         journal.keep(batches, estimated(q), actions)
         return Solution(estimated(q), q, self._policy(q, actions), journal.trace())
 
-    def _policy(self, q: Values, actions: NDArray[np.int64] | None) -> Values:
+    def _policy(self, q: Values, actions: Actions) -> Values:
         """Epsilon-greedy, and uniform in a state of which nothing is known yet."""
         uniform = np.full(q.shape, 1 / q.shape[1])
-        if actions is None:
-            return uniform
         known = np.isfinite(q).any(axis=1, keepdims=True)
         return np.where(known, soft(actions, q.shape[1], self.epsilon), uniform)
 

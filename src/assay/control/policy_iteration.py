@@ -27,7 +27,8 @@ from assay.control.policy import Ties, check_fraction, greedy, initial_actions, 
 from assay.control.solution import Solution
 from assay.core.run import Run
 
-_ROUNDING = 1e-11  # Of the largest value: less is not an improvement.
+_ROUNDING = 1e-11  # Of the largest value: less is not an improvement ...
+_SOLVED = 1e-15  # ... nor is less than this / (1 - gamma), the error of solving the linear system.
 
 
 def policy_iterates(
@@ -50,10 +51,11 @@ def policy_iterates(
         rng: draws with ties="random".
     """
     actions = policy if policy.ndim == 1 else None
+    resolution = max(_ROUNDING, _SOLVED / (1 - mdp.gamma))
     v = None
     while True:
         values = policy_values(mdp, policy)
-        if v is not None and (values - v).max() <= _ROUNDING * max(1.0, np.abs(values).max()):
+        if v is not None and (values - v).max() <= resolution * max(1.0, np.abs(values).max()):
             return
         v = values
         q = mdp.action_values(v)

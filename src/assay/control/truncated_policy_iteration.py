@@ -81,12 +81,9 @@ class TruncatedPolicyIteration:
         cost = data.num_states * (data.num_actions + self.sweeps - 1)
         journal = Journal(run, data.num_states)
         iterates = truncated_iterates(data, np.zeros(data.num_states), self.sweeps, ties=self.ties)
-        first = None
         for iteration, (v, q, actions, change) in enumerate(iterates, start=1):  # noqa: B007
-            first = change if first is None else first
             journal.spend(cost)
-            journal.converging(change, first, self.tolerance)
-            if change <= self.tolerance or journal.remaining < cost:
+            if journal.settled(change, self.tolerance, data.gamma) or journal.remaining < cost:
                 break
             if journal.due():
                 journal.keep(iteration, v, actions, change=change)

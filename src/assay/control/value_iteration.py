@@ -50,13 +50,11 @@ class ValueIteration:
         """Values after the last sweep, and the policy by which that sweep chose."""
         cost = data.num_states * data.num_actions
         journal = Journal(run, data.num_states)
-        v, first = np.zeros(data.num_states), None
+        v = np.zeros(data.num_states)
         for sweep, swept in enumerate(value_iterates(data, v), start=1):
             change = float(np.abs(swept - v).max())
-            first = change if first is None else first
             journal.spend(cost)
-            journal.converging(change, first, self.tolerance)
-            if change <= self.tolerance or journal.remaining < cost:
+            if journal.settled(change, self.tolerance, data.gamma) or journal.remaining < cost:
                 break
             if journal.due():
                 journal.keep(sweep, swept, greedy(data.action_values(v)), change=change)
