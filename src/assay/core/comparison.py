@@ -89,7 +89,7 @@ def compare(
     live_data = getattr(loaded, "live", False)
     if live_data and on == "ray":
         raise ValueError(f"{loaded.name} exists in this process only, and cannot be sent to Ray")
-    kept = loaded if live_data else store.keep_data(task, loaded)
+    kept: Any = loaded if live_data else store.keep_data(task, loaded)
     trials = {}
     for seed in chosen:  # Seeds outside, methods inside: what is finished when it is cut off is paired.
         for entrant in entrants:
