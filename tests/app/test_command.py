@@ -1,9 +1,12 @@
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.app.command import (
     Columns,
+    allow_modules,
     parse_bytes,
     parse_method_settings,
     parse_seconds,
@@ -112,3 +115,12 @@ def test_places_for_results_are_checked_before_the_work(tmp_path):
         require_folder_of(tmp_path / "no" / "a.json", "--json")
     with pytest.raises(ValueError, match="this is a folder"):
         require_folder_of(tmp_path, "--json")
+
+
+def test_modules_of_the_working_folder_are_allowed_only_when_one_is_named(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["elsewhere"])
+    allow_modules(None, "data.csv")
+    assert sys.path == ["elsewhere"]
+    for _ in range(2):
+        allow_modules(None, "mine:function")
+    assert sys.path == ["", "elsewhere"]

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,12 @@ def parse_bytes(text: str) -> int:
     if match is None or match[2] not in _BYTES or float(match[1]) == 0:
         raise ValueError(f"expected an amount of memory such as 500MB, 4GB or 2GiB, got {text!r}")
     return int(float(match[1]) * _BYTES[match[2]])
+
+
+def allow_modules(*texts: str | None) -> None:
+    """Lets "module:name" name a module of the working folder; a program has only its own on the path."""
+    if "" not in sys.path and any(text and ":" in text for text in texts):
+        sys.path.insert(0, "")
 
 
 def require_folder_of(path: Path | None, option: str) -> None:

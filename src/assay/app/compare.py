@@ -1,6 +1,5 @@
 """`assay compare`: a comparison from the command line."""
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from assay.app.command import (
     Columns,
     Command,
     Scale,
+    allow_modules,
     option,
     parse_bytes,
     parse_method_settings,
@@ -65,6 +65,7 @@ class Compare(Command):
         from assay.app.terminal import console, say
         from assay.core.comparison import compare
 
+        allow_modules(self.data, *self.with_)
         require_folder_of(self.json, "--json")
         require_folder_of(self.html, "--html")
         if self.threads < 1 or (self.jobs is not None and self.jobs < 1):
@@ -116,6 +117,4 @@ class Compare(Command):
         if names is None:
             task = catalog.task(self.task)
             names = [*task.methods, *installed_methods(task)]
-        if "" not in sys.path:
-            sys.path.insert(0, "")  # A program's own folder is on the path; the user's module is here.
         return [*names, *(locate(path) for path in self.with_)]

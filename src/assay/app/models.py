@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from assay.app.command import Columns, Command, Scale, option, parse_settings, require_folder_of
+from assay.app.command import (
+    Columns,
+    Command,
+    Scale,
+    allow_modules,
+    option,
+    parse_settings,
+    require_folder_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -53,6 +61,7 @@ class Fit(Command):
 
         if self.out.exists() and not _is_replaceable(self.out):
             raise ValueError(f"--out {self.out}: it exists and holds no model that `assay fit` wrote")
+        allow_modules(self.data)
         task = catalog.task(self.task)
         settings = parse_settings(self.set)
         with Waiting(f"fitting {self.method}") as waiting:
