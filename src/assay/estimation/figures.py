@@ -149,7 +149,7 @@ def _notes(board: Board, rows: Sequence[Row]) -> str:
 
 
 def _log_axis(title: str) -> dict[str, Any]:
-    return {"title": {"text": title}, "type": "log", "exponentformat": "power"}
+    return {"title": {"text": title}, "type": "log", "dtick": "D2", "exponentformat": "power"}
 
 
 def _line(
@@ -159,11 +159,12 @@ def _line(
         dash = "longdash"
     return {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines" if len(x) > 1 else "markers",
         "name": name,
         "x": _numbers(x),
         "y": _numbers(np.maximum(y, _LEAST) if positive else y),
         "line": {"color": _colour(hue), "dash": dash, "width": 2},
+        "marker": {"color": _colour(hue), "size": 9},
     }
 
 

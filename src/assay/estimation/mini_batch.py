@@ -25,7 +25,7 @@ class MiniBatch:
     """The mean of a few gradients a step.
 
     Args:
-        batch_size: samples of a step, at least 1.
+        batch_size: samples of a step, at least 1; where there are fewer, they are one batch.
         c: the first learning rate, above 0.
         power: how fast it falls, c / k^power, at least 0.
 
@@ -47,7 +47,6 @@ class MiniBatch:
 
         Raises:
             Diverged: a run left all bounds.
-            ValueError: there are fewer samples than a batch needs.
         """
         schedule = Schedule(self.c, self.power)
         return approximate(data, run=run, schedule=schedule, batch_size=self.batch_size)

@@ -79,18 +79,16 @@ def approximate(
         data: the experiment.
         run: gives seed and budget.
         schedule: the step sizes.
-        batch_size: observations averaged in one step.
+        batch_size: observations averaged in one step; all of them where there are fewer.
         confine: given the start, what keeps runs where they should be; None for the guard.
         averaged: whether the estimate is the average of the iterates instead of the last one.
 
     Raises:
         Diverged: a run left all bounds.
-        ValueError: there are fewer samples than a batch needs.
     """
     w = data.first(run)
     recorder = Recorder(data, run, w)
-    if recorder.allowed < batch_size:
-        raise ValueError(f"a batch of {batch_size} needs as many samples, got {recorder.allowed}")
+    batch_size = min(batch_size, recorder.allowed)
     rng = run.rng("samples")
     oracle = data.oracle.begin(recorder.allowed, data.runs, rng)
     keep_in = guard(w, BOUND * data.scale) if confine is None else confine(w)
