@@ -94,9 +94,9 @@ class Column(Population):
         return float(np.quantile(self.values, q, method="inverted_cdf"))
 
     def density(self, q: float) -> float:
-        """The density around the q-quantile, a difference quotient over a share of n^(-1/5) of the rows."""
-        half = 0.5 * len(self.values) ** -0.2
-        low, high = max(q - half, 0.0), min(q + half, 1.0)
+        """The density around the q-quantile, a difference quotient over at most n^(-1/5) of the rows."""
+        half = min(0.5 * len(self.values) ** -0.2, 0.25 * q, 0.25 * (1 - q))
+        low, high = q - half, q + half
         width = float(np.subtract(*np.quantile(self.values, [high, low])))
         return (high - low) / width if width > 0 else math.inf
 
