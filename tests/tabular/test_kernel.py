@@ -30,7 +30,7 @@ def assert_same(a: Grown, b: Grown) -> None:
 
 
 def random_codes(rng: np.random.Generator, num_rows: int, max_bins: int | None, missing: bool) -> Codes:
-    """Columns of many shapes: continuous, with ties, constant, all missing but one, few and many categories."""
+    """Columns of many shapes: continuous, tied, constant, all missing but one, few and many categories."""
     columns: dict[str, object] = {
         "normal": rng.normal(size=num_rows),
         "ties": rng.integers(0, 4, num_rows).astype(float),
@@ -45,9 +45,8 @@ def random_codes(rng: np.random.Generator, num_rows: int, max_bins: int | None, 
             values = np.array(columns[name], object)
             values[rng.random(num_rows) < rng.choice([0.02, 0.3])] = None
             columns[name] = values.astype(float) if name in ("normal", "ties", "skewed") else values
-    return Bins.fit(Table.of({name: list(values) for name, values in columns.items()}), max_bins=max_bins).encode(
-        Table.of({name: list(values) for name, values in columns.items()})
-    )
+    table = Table.of({name: list(values) for name, values in columns.items()})
+    return Bins.fit(table, max_bins=max_bins).encode(table)
 
 
 def random_target(rng: np.random.Generator, codes: Codes, kind: str) -> Newton | Classes:
@@ -73,9 +72,7 @@ def random_target(rng: np.random.Generator, codes: Codes, kind: str) -> Newton |
         )
     k = int(rng.choice([1, 2, 3, 7]))
     labels = np.minimum(label + rng.integers(0, k, n), k - 1).astype(np.int32)
-    return Classes(
-        labels=labels, num_classes=k, weights=weights if rng.integers(2) else None, criterion=kind
-    )  # type: ignore[arg-type]
+    return Classes(labels=labels, num_classes=k, weights=weights if rng.integers(2) else None, criterion=kind)  # type: ignore[arg-type]
 
 
 def random_limits(rng: np.random.Generator) -> Limits:
@@ -117,9 +114,71 @@ def test_kernel_equals_its_twin(seed, num_rows, max_bins, missing, kind):
     if rng.random() < 0.3:
         chosen["features"] = rng.permutation(7)[: rng.integers(1, 8)]
     seed = int(rng.integers(-(2**63), 2**63))
-    try:
-        twin = grow(codes, target, limits, seed=seed, reference=True, **chosen)
-    except ValueError as error:
-        assert "non-zero weight" in str(error)
+    weight = target.weights if isinstance(target, Classes) else target.hessian
+    if weight is not None and not np.any(weight[chosen.get("rows", slice(None))]):
+        with pytest.raises(ValueError, match="non-zero weight"):
+            grow(codes, target, limits, seed=seed, reference=True, **chosen)
         return
+    twin = grow(codes, target, limits, seed=seed, reference=True, **chosen)
     assert_same(grow(codes, target, limits, seed=seed, **chosen), twin)
+
+
+def large_problem() -> tuple[Codes, Newton]:
+    """Rows enough for several threads to find work."""
+    rng = np.random.default_rng(5)
+    codes = random_codes(rng, 40_000, 255, missing=True)
+    target = random_target(rng, codes, "newton")
+    assert isinstance(target, Newton)
+    return codes, replace(target, wide=False)
+
+
+@needs_kernel
+@pytest.mark.parametrize("limits", [Limits(max_depth=6), Limits(max_leaves=31)], ids=["depth", "leaves"])
+def test_any_number_of_threads_grows_the_same_tree(limits):
+    codes, target = large_problem()
+    alone = grow(codes, target, limits, threads=1)
+    for threads in (2, 3, 8):
+        assert_same(grow(codes, target, limits, threads=threads), alone)
+
+
+@needs_kernel
+def test_trees_grow_side_by_side():
+    codes, target = large_problem()
+    limits = Limits(max_depth=5, max_features=3)
+    expected = [grow(codes, target, limits, seed=seed) for seed in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        found = pool.map(lambda seed: grow(codes, target, limits, seed=seed, threads=2), range(6))
+        for one, other in zip(found, expected, strict=True):
+            assert_same(one, other)
+
+
+def _depth_in_child(sender) -> None:
+    codes, target = large_problem()
+    sender.send(grow(codes, target, Limits(max_depth=6), threads=2).tree.num_nodes)
+
+
+@needs_kernel
+def test_a_forked_process_starts_threads_of_its_own():
+    codes, target = large_problem()
+    here = grow(
+        codes, target, Limits(max_depth=6), threads=2
+    ).tree.num_nodes  # Threads exist before the fork.
+    fork = multiprocessing.get_context("fork")
+    receiver, sender = fork.Pipe(duplex=False)
+    child = fork.Process(target=_depth_in_child, args=(sender,))
+    child.start()
+    assert receiver.poll(60), "the forked process hangs"
+    assert receiver.recv() == here
+    child.join()
+    assert child.exitcode == 0
+
+
+def test_without_the_compiled_library_the_twin_serves():
+    code = (
+        "from assay.tabular import kernel; from assay.tabular.cart import CARTClassifier;"
+        "print(kernel.library(), CARTClassifier().fit([[0.0], [1.0]], [0, 1]).predict([[1.0]]))"
+    )
+    environment = {**os.environ, "ASSAY_NO_KERNEL": "1"}
+    command = [sys.executable, "-c", code]
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["None", "[1]"]

@@ -19,7 +19,7 @@ static int64_t *take_histogram(Grower *g)
     if (histogram)
         memcpy(&g->spare_histogram, histogram, sizeof g->spare_histogram);
     else
-        histogram = arena_take(&g->arena, (size_t)g->histogram_size * sizeof *histogram);
+        histogram = arena_take(g->arena, (size_t)g->histogram_size * sizeof *histogram);
     return histogram;
 }
 
@@ -34,7 +34,7 @@ void give_histogram(Grower *g, int64_t *histogram)
 void allocate_children(Grower *g)
 {
     const Problem *p = g->p;
-    Arena *arena = &g->arena;
+    Arena *arena = g->arena;
     size_t rows = (size_t)p->num_kept, features = (size_t)p->num_features;
     g->first = arena_take(arena, rows * (p->layout == WIDE ? 8 : 4));
     g->second = p->layout == PACKED ? NULL : arena_take(arena, rows * 8);
@@ -59,10 +59,10 @@ void allocate_children(Grower *g)
 
 /* -- which features to look at -------------------------------------------------------------------------------- */
 
-/* Puts a sample without replacement first: one step of a shuffle for each. */
-static void shuffle(int32_t *items, int32_t count, int32_t sample, uint64_t key, uint64_t stream)
+/* Some steps of a shuffle; the first k put a sample of k without replacement first. */
+static void shuffle(int32_t *items, int32_t count, int32_t begin, int32_t end, uint64_t key, uint64_t stream)
 {
-    for (int32_t i = 0; i < sample && i < count - 1; i++) {
+    for (int32_t i = begin; i < end && i < count - 1; i++) {
         int32_t j = i + (int32_t)((draw(key, stream, (uint64_t)i) >> 32) * (uint64_t)(count - i) >> 32);
         int32_t item = items[i];
         items[i] = items[j];
@@ -82,7 +82,7 @@ static int32_t sample(int32_t *items, int32_t count, double fraction, uint64_t k
         return count;
     int32_t size = (int32_t)(fraction * count);
     size = size < 1 ? 1 : size;
-    shuffle(items, count, size, key, stream);
+    shuffle(items, count, 0, size, key, stream);
     qsort(items, (size_t)size, sizeof *items, by_value);
     return size;
 }
@@ -184,9 +184,10 @@ static void search_by_rows(Grower *g, Child *child)
         return;
     }
     bool varied = false;
-    shuffle(child->features, child->num_features, child->num_features, node->key, DRAW);
-    for (int32_t i = 0; i < child->num_features && !(varied && i >= p->max_features); i++)
+    for (int32_t i = 0; i < child->num_features && !(varied && i >= p->max_features); i++) {
+        shuffle(child->features, child->num_features, i, i + 1, node->key, DRAW);
         varied |= search_rows(&t, child->features[i], 0);
+    }
 }
 
 /* -- histograms ----------------------------------------------------------------------------------------------- */
@@ -228,7 +229,7 @@ static int64_t *histogram_of(Grower *g, int32_t index)
     int32_t workers = node->count < 2 * CHUNK_ROWS ? 1 : g->workers;
     for (int32_t w = 1; w < workers; w++)
         if (!g->partial[w])
-            g->partial[w] = arena_take(&g->arena, (size_t)g->histogram_size * sizeof *histogram);
+            g->partial[w] = arena_take(g->arena, (size_t)g->histogram_size * sizeof *histogram);
     SumTask task = {g, g->order + node->begin, node->count, histogram};
     pool_run(workers, (int32_t)((node->count - 1) / CHUNK_ROWS) + 1, sum_chunk, &task);
     return histogram;

@@ -58,6 +58,18 @@ EXPORT int32_t assay_all_whole(const double *values, const int32_t *rows, int64_
     return i == count;
 }
 
+/* Copies to `kept` the rows whose gradient or hessian is not zero; returns how many. */
+EXPORT int64_t assay_not_zero(const double *gradient, const double *hessian, const int32_t *rows, int64_t count,
+                              int32_t *kept)
+{
+    int64_t num_kept = 0;
+    for (int64_t i = 0; i < count; i++) {
+        kept[num_kept] = rows[i];
+        num_kept += (gradient[rows[i]] != 0) | (hessian[rows[i]] != 0);
+    }
+    return num_kept;
+}
+
 typedef struct {
     int64_t gradient_sum, hessian_sum; /* of magnitudes, in units */
     int32_t is_exact, has_zero_hessian;

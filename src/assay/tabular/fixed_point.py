@@ -104,8 +104,7 @@ def newton(
         extents.append(_checked("hessian", hessian, rows, positive=True))
     kept = _all(len(gradient)) if rows is None else rows
     if hessian is not None and extents[0].num_zeros and extents[1].num_zeros:
-        kept = kept[(gradient[kept] != 0) | (hessian[kept] != 0)]
-        extents = [_extent(gradient, kept), _extent(hessian, kept)]
+        kept = _not_zero(gradient, hessian, kept)
     return _two_sums("newton", kept, gradient, hessian, extents, wide=wide, count=count)
 
 
@@ -124,8 +123,7 @@ def classes(
     if weights is not None:
         extent = _checked("weights", weights, rows, positive=True)
         if extent.num_zeros:
-            kept = kept[weights[kept] > 0]
-            extent = _extent(weights, kept)
+            kept = _not_zero(weights, weights, kept)
     if num_classes == 2:
         second = np.where(labels == 1, 1.0 if weights is None else weights, 0.0)
         extents = [_extent(second, kept)] if extent is None else [extent, extent]
@@ -256,6 +254,17 @@ def _extent(values: np.ndarray, rows: np.ndarray | None) -> Extent:
     return Extent(found.top, found.num_zeros, found.num_negative)
 
 
+def _not_zero(gradient: np.ndarray, hessian: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    kernel = _compiled()
+    if kernel is None:
+        return twin.not_zero(gradient, hessian, rows)
+    kept = np.empty_like(rows)
+    count = kernel.assay_not_zero(
+        _address(gradient), _address(hessian), _address(rows), len(rows), _address(kept)
+    )
+    return kept[:count]
+
+
 def _scaled_sum(values: np.ndarray, rows: np.ndarray, power: int) -> int:
     kernel = _compiled()
     if kernel is None:
@@ -315,5 +324,6 @@ def _compiled() -> ctypes.CDLL | None:
         kernel.assay_all_whole.argtypes = [pointer, pointer, count]
         for function in (kernel.assay_extent, kernel.assay_pack, kernel.assay_quantise):
             function.restype = None
-        kernel.assay_scaled_sum.restype = count
+        kernel.assay_not_zero.argtypes = [pointer, pointer, pointer, count, pointer]
+        kernel.assay_not_zero.restype = kernel.assay_scaled_sum.restype = count
     return kernel

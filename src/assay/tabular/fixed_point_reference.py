@@ -44,6 +44,11 @@ def extent(values: np.ndarray, rows: np.ndarray) -> Extent:
     return Extent(top, int(np.count_nonzero(values == 0)), int(np.count_nonzero(np.signbit(values))))
 
 
+def not_zero(gradient: np.ndarray, hessian: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Those of the rows whose gradient or hessian is not zero."""
+    return rows[(gradient[rows] != 0) | (hessian[rows] != 0)]
+
+
 def scaled_sum(values: np.ndarray, rows: np.ndarray, power: int) -> int:
     """The sum of |v| 2^power, each without its fraction; exact in any order."""
     return int((np.abs(values[rows]) * 2.0**power).astype(np.int64).sum())

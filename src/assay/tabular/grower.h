@@ -17,10 +17,11 @@ typedef struct {
 } Node;
 
 typedef struct {
-    Node *nodes;
-    int64_t *sums; /* words_per_cell of each node */
-    int32_t *categories; /* that go left, in the order of the splits */
     int64_t num_nodes, num_categories;
+    Node *nodes;
+    int64_t *sums;       /* words_per_cell of each node */
+    int32_t *categories; /* that go left, in the order of the splits */
+    Arena arena;         /* all memory of the tree and of its growth */
 } Tree;
 
 /* A node worth splitting, or one of a list of spare ones. */
@@ -43,7 +44,7 @@ typedef struct {
 typedef struct {
     const Problem *p;
     Tree *tree;
-    Arena arena;
+    Arena *arena;
     int64_t node_capacity, category_capacity, open_capacity, num_open;
     Open **open; /* a heap, or a stack */
     Open *spare_open;

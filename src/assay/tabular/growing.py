@@ -51,10 +51,9 @@ class _Problem(ctypes.Structure):
 
 
 class _Tree(ctypes.Structure):
-    """`Tree` of grower.h."""
+    """The beginning of `Tree` of grower.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("nodes", "sums", "categories")),
         *((name, ctypes.c_int64) for name in ("num_nodes", "num_categories")),
     ]
 

@@ -7,6 +7,8 @@
    would compete for the same lines of the cache. */
 enum { BYTE_STRIDE = 264, CELL_PADDING = 8 };
 
+enum { TABLES = 4 }; /* of add_by_turns */
+
 INLINE void add_target(const Problem *p, int64_t *cell, const void *first, const void *second, int64_t i,
                        int32_t layout)
 {
@@ -133,7 +135,7 @@ int64_t allocate_cells(const Problem *p, Arena *arena, Cells *c)
     size_t present = (codes < (size_t)p->num_kept ? codes : (size_t)p->num_kept) + 2;
     c->codes = arena_take(arena, present * sizeof *c->codes);
     c->cells = arena_zeros(arena, (present * words + LANES) * sizeof *c->cells);
-    c->table = arena_zeros(arena, codes * words * sizeof *c->table);
+    c->table = arena_zeros(arena, (p->width == 1 ? TABLES : 1) * codes * words * sizeof *c->table);
     c->bits = arena_zeros(arena, (codes / 64 + 1) * sizeof *c->bits);
     c->summary = arena_zeros(arena, (codes / 4096 + 1) * sizeof *c->summary);
     return (int64_t)present;
@@ -290,6 +292,30 @@ static void add_only(const Problem *p, Cells *c, int32_t feature, const NodeRows
     SPECIALISED(add_feature, p, c, feature, node, false);
 }
 
+/* Adds rows by turns to several tables, since an addition to a cell waits for the last one to the same cell, and then
+   the tables to the first. */
+FOR_WIDE_VECTORS static void add_tables(int64_t *tables, int32_t size)
+{
+    for (int32_t i = 0; i < size; i++)
+        for (int32_t t = 1; t < TABLES; t++)
+            tables[i] += tables[t * size + i];
+}
+
+static void add_by_turns(const Problem *p, Cells *c, int32_t feature, const NodeRows *node)
+{
+    const uint8_t *column = (const uint8_t *)p->columns + (int64_t)feature * p->num_rows;
+    const int32_t *targets = node->first, *rows = node->rows;
+    int32_t size = p->num_bins[feature] + 1;
+    int64_t i = 0;
+    for (; i + TABLES <= node->count; i += TABLES)
+        for (int32_t t = 0; t < TABLES; t++)
+            c->table[t * size + column[rows[i + t]]] += widen(targets[i + t]);
+    for (; i < node->count; i++)
+        c->table[column[rows[i]]] += widen(targets[i]);
+    add_tables(c->table, size);
+    memset(c->table + size, 0, (size_t)(TABLES - 1) * (size_t)size * sizeof *c->table);
+}
+
 int32_t cells_of_rows(const Problem *p, Cells *c, int32_t feature, const NodeRows *node)
 {
     int32_t words = words_per_cell(p), num_bins = p->num_bins[feature];
@@ -297,7 +323,10 @@ int32_t cells_of_rows(const Problem *p, Cells *c, int32_t feature, const NodeRow
         add_and_mark(p, c, feature, node);
         return take_marked(c, num_bins, words);
     }
-    add_only(p, c, feature, node);
+    if (p->width == 1 && p->layout == PACKED && node->count > 4 * num_bins)
+        add_by_turns(p, c, feature, node);
+    else
+        add_only(p, c, feature, node);
     int32_t present = filled_cells(c, c->table, num_bins + 1, words);
     memset(c->table, 0, (size_t)(num_bins + 1) * (size_t)words * sizeof *c->table);
     return present;

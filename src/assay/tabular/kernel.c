@@ -6,20 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FIRST_CAPACITY = 256 }; /* of arrays that grow */
+
 /* -- memory --------------------------------------------------------------------------------------------------- */
 
-static void *resized(Grower *g, void *array, int64_t length, size_t size)
+/* A larger array with the same content. */
+static void *enlarged(Grower *g, const void *array, int64_t length, int64_t capacity, size_t size)
 {
-    void *larger = realloc(array, (size_t)length * size);
-    if (!larger)
-        longjmp(g->arena.failed, 1);
+    void *larger = arena_take(g->arena, (size_t)capacity * size);
+    if (length)
+        memcpy(larger, array, (size_t)length * size);
     return larger;
 }
 
 static void allocate(Grower *g)
 {
     const Problem *p = g->p;
-    Arena *arena = &g->arena;
+    Arena *arena = g->arena;
     size_t rows = (size_t)p->num_kept;
     g->order = arena_take(arena, rows * sizeof *g->order);
     memcpy(g->order, p->rows, rows * sizeof *g->order);
@@ -33,9 +36,9 @@ static int32_t add_node(Grower *g, int64_t begin, int64_t count, int32_t depth, 
 {
     Tree *tree = g->tree;
     if (tree->num_nodes == g->node_capacity) {
-        int64_t capacity = 2 * g->node_capacity + 64;
-        tree->nodes = resized(g, tree->nodes, capacity, sizeof *tree->nodes);
-        tree->sums = resized(g, tree->sums, capacity * g->words, sizeof *tree->sums);
+        int64_t capacity = g->node_capacity ? 2 * g->node_capacity : FIRST_CAPACITY;
+        tree->nodes = enlarged(g, tree->nodes, tree->num_nodes, capacity, sizeof *tree->nodes);
+        tree->sums = enlarged(g, tree->sums, tree->num_nodes, capacity, (size_t)g->words * sizeof *tree->sums);
         g->node_capacity = capacity;
     }
     tree->nodes[tree->num_nodes] = (Node){.threshold = NAN, .begin = begin, .count = count, .key = key,
@@ -104,8 +107,8 @@ static bool goes_first(const Open *a, const Open *b)
 static void push(Grower *g, Open *open)
 {
     if (g->num_open == g->open_capacity) {
-        g->open_capacity = 2 * g->open_capacity + 64;
-        g->open = resized(g, g->open, g->open_capacity, sizeof *g->open);
+        g->open_capacity = g->open_capacity ? 2 * g->open_capacity : FIRST_CAPACITY;
+        g->open = enlarged(g, g->open, g->num_open, g->open_capacity, sizeof *g->open);
     }
     int64_t place = g->num_open++;
     if (g->p->max_leaves >= 0)
@@ -150,8 +153,8 @@ static void enter(Grower *g, Child *child)
     if (open) {
         g->spare_open = open->next;
     } else {
-        open = arena_take(&g->arena, sizeof *open);
-        allocate_split(p, &g->arena, &open->split);
+        open = arena_take(g->arena, sizeof *open);
+        allocate_split(p, g->arena, &open->split);
     }
     open->node = child->node;
     open->histogram = child->histogram;
@@ -180,7 +183,8 @@ static void note_categories(Grower *g, Node *node, int32_t feature)
     int64_t first = g->p->category_offsets[feature], count = g->p->category_offsets[feature + 1] - first;
     if (tree->num_categories + count > g->category_capacity) {
         g->category_capacity = 2 * (tree->num_categories + count);
-        tree->categories = resized(g, tree->categories, g->category_capacity, sizeof *tree->categories);
+        tree->categories =
+            enlarged(g, tree->categories, tree->num_categories, g->category_capacity, sizeof *tree->categories);
     }
     int32_t *categories = tree->categories + tree->num_categories;
     for (int32_t category = 0; category < count; category++) {
@@ -230,30 +234,6 @@ static void add_root(Grower *g)
     enter(g, child);
 }
 
-static void grow(Grower *g)
-{
-    allocate(g);
-    add_root(g);
-    int32_t leaves = 1;
-    while (g->num_open) {
-        Open *open = pop(g);
-        int32_t nodes[2]; /* right and left */
-        split_node(g, open, nodes);
-        int64_t *histogram = open->histogram;
-        open->next = g->spare_open;
-        g->spare_open = open;
-        if (++leaves == g->p->max_leaves)
-            break;
-        Child *children[2];
-        for (int32_t c = 0; c < 2; c++)
-            children[c] = may_split(g, nodes[c]) ? begin_child(g, c, nodes[c]) : NULL;
-        search_children(g, children, nodes, histogram);
-        for (int32_t c = 0; c < 2; c++)
-            if (children[c])
-                enter(g, children[c]);
-    }
-}
-
 static void note_leaves(const Grower *g, int32_t *leaf)
 {
     for (int64_t i = 0; i < g->tree->num_nodes; i++) {
@@ -264,36 +244,67 @@ static void note_leaves(const Grower *g, int32_t *leaf)
     }
 }
 
+static void grow(const Problem *p, Tree *tree, int32_t workers, int32_t *leaf)
+{
+    Grower *g = arena_zeros(&tree->arena, sizeof *g);
+    *g = (Grower){.p = p,
+                  .tree = tree,
+                  .arena = &tree->arena,
+                  .workers = workers,
+                  .words = words_per_cell(p),
+                  .root_key = mix(p->seed)};
+    allocate(g);
+    add_root(g);
+    int32_t leaves = 1;
+    while (g->num_open) {
+        Open *open = pop(g);
+        int32_t nodes[2]; /* right and left */
+        split_node(g, open, nodes);
+        int64_t *histogram = open->histogram;
+        open->next = g->spare_open;
+        g->spare_open = open;
+        if (++leaves == p->max_leaves)
+            break;
+        Child *children[2];
+        for (int32_t c = 0; c < 2; c++)
+            children[c] = may_split(g, nodes[c]) ? begin_child(g, c, nodes[c]) : NULL;
+        search_children(g, children, nodes, histogram);
+        for (int32_t c = 0; c < 2; c++)
+            if (children[c])
+                enter(g, children[c]);
+    }
+    note_leaves(g, leaf);
+}
+
+/* Grows the tree, or returns false if memory runs out. */
+static bool grow_within(Arena *arena, const Problem *p, Tree *tree, int32_t workers, int32_t *leaf)
+{
+    if (setjmp(arena->failed))
+        return false;
+    grow(p, tree, workers, leaf);
+    return true;
+}
+
 EXPORT void assay_free_tree(Tree *tree)
 {
-    free(tree->nodes);
-    free(tree->sums);
-    free(tree->categories);
+    arena_end(&tree->arena);
     free(tree);
 }
 
 /* Returns the tree, or NULL if memory ran out; `leaf` gets the node of every row that counts. */
 EXPORT Tree *assay_grow(const Problem *p, int32_t *leaf)
 {
-    Grower *g = calloc(1, sizeof *g);
-    if (!g)
+    Tree *tree = calloc(1, sizeof *tree);
+    if (!tree)
         return NULL;
-    *g = (Grower){.p = p, .tree = calloc(1, sizeof *g->tree), .words = words_per_cell(p), .root_key = mix(p->seed)};
-    arena_begin(&g->arena);
-    g->workers = pool_acquire(p->threads);
-    if (g->tree && !setjmp(g->arena.failed)) {
-        grow(g);
-        note_leaves(g, leaf);
-    } else if (g->tree) {
-        assay_free_tree(g->tree);
-        g->tree = NULL;
-    }
-    Tree *tree = g->tree;
-    pool_release(g->workers);
-    arena_end(&g->arena);
-    free(g->open);
-    free(g);
-    return tree;
+    arena_begin(&tree->arena);
+    int32_t workers = pool_acquire(p->threads);
+    bool complete = grow_within(&tree->arena, p, tree, workers, leaf);
+    pool_release(workers);
+    if (complete)
+        return tree;
+    assay_free_tree(tree);
+    return NULL;
 }
 
 /* Copies a tree out, one array for each of its properties. */

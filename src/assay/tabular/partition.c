@@ -8,7 +8,7 @@
 #define HAS_VECTOR_PART 1
 #endif
 
-enum { CHUNK_ROWS = 8192 };
+enum { CHUNK_ROWS = 8192, FEW_ROWS = 64 };
 
 typedef struct {
     const Problem *p;
@@ -16,12 +16,11 @@ typedef struct {
     const Split *split;
     int32_t *rows;
     int64_t count;
-    bool by_table;
 } Task;
 
 void allocate_partition(const Problem *p, Arena *arena, Partition *space, int32_t workers)
 {
-    size_t rows = (size_t)p->num_kept, codes = 256;
+    size_t rows = (size_t)p->num_kept, codes = 1;
     for (int32_t f = 0; f < p->num_features; f++)
         if (p->is_category[f] && (size_t)p->num_bins[f] + 1 > codes)
             codes = (size_t)p->num_bins[f] + 1;
@@ -31,17 +30,13 @@ void allocate_partition(const Problem *p, Arena *arena, Partition *space, int32_
     space->goes_left = arena_take(arena, codes);
 }
 
+/* Of a category split. */
 static void fill_table(const Problem *p, const Split *split, uint8_t *goes_left)
 {
     int32_t bins = p->num_bins[split->feature];
-    if (split->cut >= 0) {
-        for (int32_t code = 0; code < bins; code++)
-            goes_left[code] = code <= split->cut;
-    } else {
-        memset(goes_left, 0, (size_t)bins);
-        for (int32_t i = 0; i < split->num_bins_left; i++)
-            goes_left[split->bins_left[i]] = 1;
-    }
+    memset(goes_left, 0, (size_t)bins);
+    for (int32_t i = 0; i < split->num_bins_left; i++)
+        goes_left[split->bins_left[i]] = 1;
     goes_left[bins] = split->missing_left;
 }
 
@@ -77,8 +72,14 @@ __attribute__((target("avx512f"))) static int64_t part_vectors(const Task *t, co
     const int *aligned = (const int *)(column & ~(uintptr_t)3); /* whole words, lest one reaches past the end */
     __m512i shift = _mm512_set1_epi32((int)(column & 3)), three = _mm512_set1_epi32(3), byte = _mm512_set1_epi32(255);
     uint32_t bits[16] = {0}; /* of the codes that go left */
-    for (int32_t code = 0; code <= t->p->num_bins[split->feature]; code++)
-        bits[code / 32] |= (uint32_t)t->space->goes_left[code] << code % 32;
+    for (int32_t i = 0; i < split->num_bins_left; i++)
+        bits[split->bins_left[i] / 32] |= 1u << split->bins_left[i] % 32;
+    for (int32_t i = 0; i < 8; i++) {
+        int32_t below = split->cut + 1 - 32 * i; /* codes of this word up to the cut, which is -1 for a category */
+        bits[i] |= below >= 32 ? UINT32_MAX : below > 0 ? (1u << below) - 1 : 0;
+    }
+    int32_t missing = t->p->num_bins[split->feature];
+    bits[missing / 32] |= (uint32_t)split->missing_left << missing % 32;
     __m512i table = _mm512_loadu_si512(bits), one = _mm512_set1_epi32(1), low = _mm512_set1_epi32(31);
     int64_t i = 0, num_left = 0, num_right = 0;
     for (; i + 16 <= count; i += 16) {
@@ -100,23 +101,21 @@ __attribute__((target("avx512f"))) static int64_t part_vectors(const Task *t, co
 }
 #endif
 
-static int64_t part_bytes(const Task *t, const int32_t *rows, int64_t count, int32_t *left, int32_t *right)
+static int64_t part_by_type(const Task *t, const int32_t *rows, int64_t count, int32_t *left, int32_t *right)
 {
     int64_t done = 0, num_left = 0;
 #ifdef HAS_VECTOR_PART
-    if (__builtin_cpu_supports("avx512f"))
+    if (t->p->width == 1 && count >= FEW_ROWS && __builtin_cpu_supports("avx512f"))
         num_left = part_vectors(t, rows, count, left, right, &done);
 #endif
-    return num_left + part(t, rows + done, count - done, left + num_left, right + done - num_left, 1, true);
-}
-
-static int64_t part_by_type(const Task *t, const int32_t *rows, int64_t count, int32_t *left, int32_t *right)
-{
-    if (t->p->width == 1)
-        return part_bytes(t, rows, count, left, right);
-    if (t->p->width == 2)
-        return t->by_table ? part(t, rows, count, left, right, 2, true) : part(t, rows, count, left, right, 2, false);
-    return t->by_table ? part(t, rows, count, left, right, 4, true) : part(t, rows, count, left, right, 4, false);
+    rows += done, left += num_left, right += done - num_left, count -= done;
+    bool by_table = t->split->cut < 0;
+    return num_left + (t->p->width == 1   ? by_table ? part(t, rows, count, left, right, 1, true)
+                                                     : part(t, rows, count, left, right, 1, false)
+                       : t->p->width == 2 ? by_table ? part(t, rows, count, left, right, 2, true)
+                                                     : part(t, rows, count, left, right, 2, false)
+                       : by_table         ? part(t, rows, count, left, right, 4, true)
+                                          : part(t, rows, count, left, right, 4, false));
 }
 
 static int64_t chunk_size(const Task *t, int32_t chunk)
@@ -150,8 +149,8 @@ static void copy_chunk(void *task, int32_t chunk, int32_t worker)
 int64_t partition_rows(const Problem *p, Partition *space, const Split *split, int32_t *rows, int64_t count,
                        int32_t workers)
 {
-    Task task = {p, space, split, rows, count, split->cut < 0};
-    if (p->width == 1 || task.by_table)
+    Task task = {p, space, split, rows, count};
+    if (split->cut < 0)
         fill_table(p, split, space->goes_left);
     if (workers < 2 || count < 2 * CHUNK_ROWS) {
         int64_t left = part_by_type(&task, rows, count, rows, space->right);
