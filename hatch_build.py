@@ -1,4 +1,4 @@
-"""Build hook: compile the C kernel of the tabular wing into the wheel, or in place for an editable install."""
+"""Build hook: compile the C kernel of the tabular wing into the wheel, or in place if it is editable."""
 
 import importlib.util
 import subprocess
@@ -13,7 +13,7 @@ FOLDER = Path("src/assay/tabular")
 
 
 class KernelBuildHook(BuildHookInterface):
-    """Adds the compiled library and the platform's tag to a wheel; without a compiler it stays pure Python."""
+    """Adds the compiled library and the platform's tag to a wheel; without a compiler it is pure Python."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and say in ``build_data`` what the wheel holds."""
@@ -36,7 +36,8 @@ class KernelBuildHook(BuildHookInterface):
 def _load_kernel_module(path: Path) -> ModuleType:
     """The module at ``path``, without the package around it, whose dependencies are not installed yet."""
     spec = importlib.util.spec_from_file_location("assay_kernel", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
