@@ -14,7 +14,8 @@ Reference:
         both); AdaBoost.R2.
     Departs: learning_rate shrinks votes. A learner without error votes with weight 1 and is the last; one
         that is not better than chance ends the rounds, and is kept only if it is the first. Weights are
-        kept above 2^-52 of the total.
+        kept above 2^-52 of the total. From 10,000 rows on, trees of two classes see them in 15 bits unless
+        they are very uneven; errors and votes come from the exact weights.
     Omits: SAMME.R, AdaBoost.M2.
     Verified: against scikit-learn's staged predictions, 1e-6; the exponential bound at every round.
 """
@@ -39,6 +40,7 @@ from assay.tabular.learners import AnyLearner, Learner, Member, TreeLearner, mem
 from assay.tabular.tree import Tree
 
 Monitor = Callable[[int, Any], bool]
+Draw = Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]
 ROWS_AT_ONCE = 1 << 16  # A median needs all members' predictions of a row in memory.
 
 
@@ -152,17 +154,14 @@ class AdaBoost(Estimator):
         table, target, given = self._begin(X, y, sample_weight)
         rng = as_generator(self.random_state)
         learner = self._learner(table, target, given)
-        order = content_order(table, target)
-        size = len(Population.of(order, given))
+        draw = self._drawing(table, target, given) if self.resample else None
         distribution = np.ones(len(target)) if given is None else given
         positive, distribution = distribution > 0, distribution / distribution.sum()
         members, judgements = [], []
         for _ in range(self.n_estimators):
             np.maximum(distribution, np.finfo(np.float64).eps, out=distribution, where=positive)
-            weight, own = distribution, np.random.default_rng(int(rng.integers(2**63)))
-            if self.resample:
-                weight = Population.of(order, distribution).draw(size, own).astype(np.float64)
-            member = learner.fit(weight, own)
+            own = np.random.default_rng(int(rng.integers(2**63)))
+            member = learner.fit(distribution if draw is None else draw(distribution, own), own)
             judgement = self._judge(learner.predict(member), target, distribution)
             if judgement.vote == 0 and members:
                 break
@@ -186,12 +185,18 @@ class AdaBoost(Estimator):
     def _learner(self, table: Table, target: NDArray[Any], weight: NDArray[np.float64] | None) -> Learner:
         base = self._default() if self.estimator is None else self.estimator
         if isinstance(base, CART):
-            return TreeLearner(base, table, target, self._classes, weight=weight, wide=True)
+            return TreeLearner(base, table, target, self._classes, weight=weight, wide=False)
         learner = AnyLearner(base, table, target, self._classes, view=self._seen_by, vote=True)
         self._require(
             "resample", self.resample or learner.takes_weights, f"True for {base!r}, without weights"
         )
         return learner
+
+    def _drawing(self, table: Table, target: NDArray[Any], given: NDArray[np.float64] | None) -> Draw:
+        """Returns what draws as many rows as there are by a distribution over them."""
+        order = content_order(table, target)
+        size = len(Population.of(order, given))
+        return lambda distribution, rng: Population.of(order, distribution).draw(size, rng).astype(np.float64)
 
     def _default(self) -> CART:
         """Returns the weak learner that is used if none is given."""

@@ -230,8 +230,8 @@ class Classifier(Estimator):
                 "discrete classes on a regression target with continuous values."
             )
         if y.dtype.kind not in "OUS":
-            self.classes_, codes = np.unique(y, return_inverse=True)
-            return codes.astype(np.int32)
+            self.classes_ = np.unique(y)
+            return np.searchsorted(self.classes_, y).astype(np.int32)
         labels = y.tolist()
         try:  # Hashing beats sorting many strings.
             classes = sorted(set(labels))

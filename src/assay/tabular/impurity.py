@@ -127,9 +127,12 @@ class ImpurityTree(Estimator):
             seed: of the features and thresholds drawn.
             features: columns to use; None for all.
             threads: of the grower; the tree does not depend on it.
-            wide: sums more exact than float64's, instead of 16 bits per row, which are faster.
+            wide: sums more exact than float64's, instead of 15 bits per row, which are faster.
         """
         weight = np.ones(codes.num_rows) if weight is None else weight
+        scale = 1.0
+        if num_classes == 2 and not wide:
+            weight, scale = _short(weight)
         num_features = len(codes.bins.features) if features is None else len(features)
         limits = self._limits(codes.num_rows, num_features, float(weight.sum()))
         if num_classes is None:
@@ -141,9 +144,8 @@ class ImpurityTree(Estimator):
         criterion = "gini" if self.criterion == "gini" else "entropy"
         goal = Classes(labels=target, num_classes=num_classes, weights=weight, criterion=criterion)
         grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
-        if num_classes > 2:
-            return grown
-        return replace(grown, tree=grown.tree.with_values(grown.tree.value[:, -1:]))
+        tree = replace(grown.tree, gain=grown.tree.gain / scale, weight=grown.tree.weight / scale)
+        return replace(grown, tree=tree if num_classes > 2 else tree.with_values(tree.value[:, -1:]))
 
     def _limits(self, num_rows: int, num_features: int, total_weight: float) -> Limits:
         onehot = self.max_cat_to_onehot
@@ -178,6 +180,19 @@ def features_per_split(max_features: int | float | str | None, num_features: int
     else:
         count = int(max_features)  # type: ignore[arg-type]
     return min(max(1, count), num_features)
+
+
+def _short(weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Returns whole numbers in proportion to weights, short enough for the fast sums, and their scale.
+
+    Weights stay as they are if they are whole already, or so uneven that rounding would move them too much.
+    """
+    if np.array_equal(weight, np.rint(weight)):
+        return weight, 1.0
+    rows = np.count_nonzero(weight)
+    scale = float(min((2**15 - 1) / weight.max(), (2**31 - len(weight)) / weight.sum()))
+    short = np.maximum(np.rint(scale * weight), weight > 0)
+    return (short, scale) if short.sum() >= 64 * rows else (weight, 1.0)
 
 
 def _with_means(

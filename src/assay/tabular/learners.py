@@ -50,7 +50,7 @@ class TreeLearner:
         target: class codes or numbers.
         classes: the labels of the codes; None for numbers.
         weight: of the rows, for the bins; None for ones.
-        wide: whether splits are searched with sums finer than 16 bits per row; they always are in small
+        wide: whether splits are searched with sums finer than 15 bits per row; they always are in small
             tables.
     """
 
@@ -83,25 +83,24 @@ class TreeLearner:
 
     def outputs(self, member: Grown, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Returns class probabilities [rows, K] or means [rows, 1]."""
-        return self._said(member)[self._leaves(member, rows)]
+        leaf = member.leaf[rows]
+        outside = np.flatnonzero(leaf < 0)
+        if len(outside):
+            leaf[outside] = member.tree.apply(self.table.take(rows[outside]))
+        return self._said(member)[leaf]
 
     def predict(self, member: Grown) -> NDArray[Any]:
         """Returns the class code or the mean of each training row's leaf."""
         said = self._said(member)
         by_node = said[:, 0] if self.num_classes is None else said.argmax(axis=1)
-        return by_node[self._leaves(member, np.arange(len(self.target)))]
+        leaf = member.leaf
+        if leaf.min() < 0:  # Rows of no weight.
+            leaf = np.where(leaf < 0, member.tree.apply(self.table), leaf)
+        return by_node[leaf]
 
     def _said(self, member: Grown) -> NDArray[np.float64]:
         value = member.tree.value
         return value if self.num_classes is None else probabilities(value, self.num_classes)
-
-    def _leaves(self, member: Grown, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Returns the leaf of training rows, also of those that the tree was not grown on."""
-        leaf = member.leaf[rows]
-        outside = np.flatnonzero(leaf < 0)
-        if len(outside):
-            leaf[outside] = member.tree.apply(self.table.take(rows[outside]))
-        return leaf
 
 
 class AnyLearner:
