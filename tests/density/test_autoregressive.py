@@ -151,10 +151,13 @@ class TestSweep:
         assert sweep.log_weight == pytest.approx(expected, abs=1e-12)
 
     def test_draws_have_their_probability(self):
-        x = np.zeros((50_000, 1))
-        Sweep(x, np.zeros(x.shape, bool), np.random.default_rng(0)).visit(0, np.full(len(x), 0.7))
+        nothing = np.zeros((50_000, 1))
+        sweep = Sweep(nothing, nothing > 0, np.random.default_rng(0))
+        drawn = sweep.visit(0, np.full(len(nothing), 0.7))
         p = 1 / (1 + np.exp(-0.7))
-        assert abs(x.mean() - p) < 4 * np.sqrt(p * (1 - p) / len(x))
+        assert abs(drawn.mean() - p) < 4 * np.sqrt(p * (1 - p) / len(drawn))
+        assert (sweep.log_weight == 0).all()
+        assert not nothing.any()
 
 
 def test_orders_are_permutations():

@@ -115,8 +115,10 @@ def test_sampling_feeds_back_the_drawn_bit():
     """Two bits that are always equal: fed with probabilities, the second would be a coin of its own."""
     weights = {"W": np.array([[60.0], [0.0]]), "c": np.array([-30.0])}
     weights |= {"V": np.array([[0.0], [60.0]]), "b": np.array([0.0, -30.0])}
-    x = np.zeros((500, 2))
-    nade_complete(Sweep(x, x > 1, np.random.default_rng(0)), weights, np.arange(2))
+    nothing = np.zeros((500, 2))
+    sweep = Sweep(nothing, nothing > 1, np.random.default_rng(0))
+    nade_complete(sweep, weights, np.arange(2))
+    x = sweep.x
     assert np.array_equal(x[:, 0], x[:, 1])
     assert 0.4 < x[:, 0].mean() < 0.6
 

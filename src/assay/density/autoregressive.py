@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.density.contract import Bits
-from assay.density.likelihood import log_likelihood, log_mean_exp, sigmoid
+from assay.density.likelihood import bit_log_likelihoods, log_likelihood, log_mean_exp
 from assay.density.model import Array, DensityModel
 
 _PARTICLES = 100
@@ -32,24 +32,41 @@ _ROWS_AT_ONCE = 2048
 class Sweep:
     """Rows that are filled in bit by bit.
 
+    A bit is 1 where its log-odds exceed logistic noise, which is drawn for all bits at once; where a bit is
+    given, infinite noise decides as it must.
+
     Args:
-        x: the rows, with zeros where nothing is observed; filled in place.
+        x: the rows, with zeros where nothing is observed.
         observed: where the bits are given, of the shape of `x`.
         rng: of the draws.
     """
 
     def __init__(self, x: Array, observed: NDArray[np.bool_], rng: np.random.Generator) -> None:
-        self.x, self._observed, self._rng = x, observed, rng
-        self.log_weight = np.zeros(len(x))
-        """log of the product of the probabilities of the observed bits."""
+        self.columns = np.array(x.T, order="C")
+        """The rows' bits so far, one line per variable; bits that are observed stand there from the start."""
+        u = rng.random(self.columns.shape)
+        with np.errstate(divide="ignore"):
+            noise = np.log(u) - np.log1p(-u)
+        self._observed = observed.T
+        noise[self._observed] = np.where(self.columns[self._observed] == 1, -np.inf, np.inf)
+        self._noise = noise.astype(x.dtype)
+        self._logits = np.zeros_like(self.columns)
 
     def visit(self, d: int, logit: Array) -> Array:
-        """Column `d` of the rows: as observed, or drawn with these log-odds."""
-        given, logit = self._observed[:, d], logit.astype(np.float64)
-        drawn = self._rng.random(len(logit)) < sigmoid(logit)
-        self.x[:, d] = np.where(given, self.x[:, d], drawn)
-        self.log_weight += given * log_likelihood(logit[:, None], self.x[:, d, None])
-        return self.x[:, d]
+        """The bits of variable `d`: as observed, or drawn with these log-odds."""
+        self._logits[d] = logit
+        return np.greater(logit, self._noise[d], out=self.columns[d])
+
+    @property
+    def x(self) -> Array:
+        """The rows."""
+        return self.columns.T
+
+    @property
+    def log_weight(self) -> NDArray[np.float64]:
+        """log of the product of the probabilities of each row's observed bits, once all are visited."""
+        each = bit_log_likelihoods(self._logits, self.columns)
+        return (each * self._observed).sum(axis=0, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

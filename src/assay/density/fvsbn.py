@@ -70,11 +70,9 @@ class FVSBNModel(Autoregressive):
 
     def complete(self, sweep: Sweep, member: int = 0) -> None:
         """Visits every variable in order: O(D) each."""
-        W, b = self.weights["W"], self.weights["b"]
-        inverse = np.argsort(self.structure["orders"][0])
-        for i, d in enumerate(inverse):
-            earlier = inverse[:i]
-            sweep.visit(int(d), sweep.x[:, earlier] @ W[earlier, d] + b[d])
+        W, b = np.ascontiguousarray((self.weights["W"] * self._mask).T), self.weights["b"]
+        for d in np.argsort(self.structure["orders"][0]).tolist():
+            sweep.visit(d, W[d] @ sweep.columns + b[d])
 
 
 @dataclass(frozen=True, kw_only=True)

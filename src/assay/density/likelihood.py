@@ -21,16 +21,25 @@ def sigmoid(a: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
     return result
 
 
+def bit_log_likelihoods(logits: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+    """log p of each bit in nats: x z - log(1 + exp(z)).
+
+    Args:
+        logits: log-odds of a 1.
+        x: 0 and 1, of the same shape.
+    """
+    softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+    return x * logits - softplus
+
+
 def log_likelihood(logits: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float64]:
-    """log p of each row in nats, the *sum* over its bits: sum_d x_d z_d - log(1 + exp(z_d)).
+    """log p of each row in nats, the *sum* over its bits, of shape (rows,).
 
     Args:
         logits: log-odds of a 1, of shape (rows, variables).
         x: 0 and 1, of the same shape.
     """
-    z = logits.astype(np.float64)
-    softplus = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-    return (x * z - softplus).sum(axis=1)
+    return bit_log_likelihoods(logits, x).sum(axis=1, dtype=np.float64)
 
 
 def log_mean_exp(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from assay.core.run import Run
 from assay.density.autoregressive import Autoregressive, Sweep, draw_orders, natural_order
@@ -68,10 +68,15 @@ def masks(degrees: Degrees) -> tuple[list[NDArray[np.bool_]], NDArray[np.bool_]]
     return layers + output, direct
 
 
-def masked(weights: Weights, degrees: Degrees) -> Weights:
-    """The weights with zeros where the masks cut."""
+def cuts(degrees: Degrees, dtype: DTypeLike = np.float64) -> Weights:
+    """The masks as 0 and 1 by the name of the weights that they cut."""
     layers, direct = masks(degrees)
-    cut = {f"W{i}": mask for i, mask in enumerate(layers)} | {"direct": direct}
+    named = {f"W{i}": mask for i, mask in enumerate(layers)} | {"direct": direct}
+    return {name: mask.astype(dtype) for name, mask in named.items()}
+
+
+def masked(weights: Weights, cut: Weights) -> Weights:
+    """The weights with zeros where the masks cut."""
     return {name: w * cut[name] if name in cut else w for name, w in weights.items()}
 
 
@@ -97,11 +102,10 @@ def made_logits(x: Array, weights: Weights, num_hidden: int) -> tuple[Array, lis
     return logits, layers[1:]
 
 
-def made_gradient(x: Array, weights: Weights, degrees: Degrees) -> tuple[float, Weights]:
+def made_gradient(x: Array, weights: Weights, cut: Weights, num_hidden: int) -> tuple[float, Weights]:
     """The mean negative log-likelihood of rows, and its gradient; the weights come unmasked."""
-    num_hidden = len(degrees) - 1
-    cut = masked(weights, degrees)
-    logits, hidden = made_logits(x, cut, num_hidden)
+    open_ = masked(weights, cut)
+    logits, hidden = made_logits(x, open_, num_hidden)
     loss = negative_log_likelihood(log_likelihood(logits, x))
     error = sigmoid(logits, out=logits)
     error -= x
@@ -113,10 +117,10 @@ def made_gradient(x: Array, weights: Weights, degrees: Degrees) -> tuple[float, 
     for i in reversed(range(num_hidden + 1 if num_hidden else 0)):
         slope[f"W{i}"] = layers[i].T @ error
         if i:
-            error = error @ cut[f"W{i}"].T
+            error = error @ open_[f"W{i}"].T
             error *= layers[i] > 0  # the derivative of the rectifier
             slope[f"c{i - 1}"] = error.sum(axis=0)
-    return loss, masked(slope, degrees)
+    return loss, masked(slope, cut)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,13 +142,17 @@ class MADEModel(Autoregressive):
         hidden = [self.structure[f"degrees{i}"][member] for i in range(self.num_hidden)]
         return [self.structure["orders"][member] + 1, *hidden]
 
+    def cuts(self, member: int) -> Weights:
+        """The masks as 0 and 1 in the type of the weights."""
+        return cuts(self.degrees(member), self.weights["b"].dtype)
+
     @cached_property
     def _only(self) -> Weights:
         """The masked weights of the first set of masks."""
-        return masked(self.weights, self.degrees(0))
+        return masked(self.weights, self.cuts(0))
 
     def _masked(self, member: int) -> Weights:
-        return self._only if member == 0 else masked(self.weights, self.degrees(member))
+        return self._only if member == 0 else masked(self.weights, self.cuts(member))
 
     def logits(self, x: Array, member: int = 0) -> Array:
         """The log-odds of every bit given those before it, under one set of masks."""
@@ -153,20 +161,20 @@ class MADEModel(Autoregressive):
     def complete(self, sweep: Sweep, member: int = 0) -> None:
         """Visits every variable in order. A unit of degree k is computed once, when k bits are known."""
         weights, degrees = self._masked(member), self.degrees(member)
-        layers = [sweep.x] + [np.zeros((len(sweep.x), len(d)), sweep.x.dtype) for d in degrees[1:]]
-        output = weights.get(f"W{self.num_hidden}")
-        direct = weights.get("direct")
+        rows = len(sweep.x)
+        layers = [sweep.columns] + [np.zeros((len(d), rows), sweep.columns.dtype) for d in degrees[1:]]
+        into = {name: np.ascontiguousarray(w.T) for name, w in weights.items()}
         for known, d in enumerate(np.argsort(degrees[0]).tolist()):
             for i in range(self.num_hidden):
                 new = np.flatnonzero(degrees[i + 1] == known)
                 if len(new):
-                    hidden = layers[i] @ weights[f"W{i}"][:, new] + weights[f"c{i}"][new]
-                    layers[i + 1][:, new] = np.maximum(hidden, 0)
-            logit = np.full(len(sweep.x), weights["b"][d])
-            if output is not None:
-                logit += layers[-1] @ output[:, d]
-            if direct is not None:
-                logit += sweep.x @ direct[:, d]
+                    hidden = into[f"W{i}"][new] @ layers[i] + weights[f"c{i}"][new, None]
+                    layers[i + 1][new] = np.maximum(hidden, 0)
+            logit = np.full(rows, weights["b"][d])
+            if self.num_hidden:
+                logit += into[f"W{self.num_hidden}"][d] @ layers[-1]
+            if "direct" in into:
+                logit += into["direct"][d] @ sweep.columns
             sweep.visit(d, logit)
 
 
@@ -208,12 +216,13 @@ class MADE:
     def fit(self, data: BinaryData, *, run: Run) -> MADEModel:
         """The fitted distribution."""
         model = self.start(data, run.rng("weights"), run.rng("orders"))
+        cut = [model.cuts(member) for member in range(self.num_masks)]
         turn = 0
 
         def gradient(weights: Weights, x: Array, rng: np.random.Generator) -> tuple[float, Weights]:
             nonlocal turn
             turn += 1
-            return made_gradient(x, weights, model.degrees(turn % self.num_masks))
+            return made_gradient(x, weights, cut[turn % self.num_masks], model.num_hidden)
 
         def score(weights: Weights, x: Bits) -> float:
             return negative_log_likelihood(replace(model, weights=weights).log_prob(x))

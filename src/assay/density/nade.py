@@ -114,17 +114,22 @@ def _read_back(x: Array, error: Array, hidden: Array, V: Array, slope: dict[str,
 
 
 def nade_complete(sweep: Sweep, weights: Weights, inverse: Array) -> None:
-    """Visits every variable in the order of `inverse`: O(H) each."""
+    """Visits every variable in the order of `inverse`: O(H) each, and less for a row whose bit is 0."""
     W, V, b, U = weights["W"], weights["V"], weights["b"], weights.get("U")
     running = np.tile(weights["c"], (len(sweep.x), 1))
-    hidden = np.empty_like(running)
+    hidden = sigmoid(running)
     for d in inverse.tolist():
-        sigmoid(running, out=hidden)
         bit = sweep.visit(d, hidden @ V[d] + b[d])
-        np.multiply(bit[:, None], W[d], out=hidden)
-        running += hidden
-        if U is not None:
+        ones = np.flatnonzero(bit)
+        if U is None:  # A 0 adds nothing to the sum: the hidden layer stays.
+            read = running[ones]
+            read += W[d]
+            running[ones] = read
+            hidden[ones] = sigmoid(read, out=read)
+        else:
+            running[ones] += W[d]
             running += U[d]
+            sigmoid(running, out=hidden)
 
 
 def start_weights(data: BinaryData, hidden: int, rng: np.random.Generator) -> dict[str, Array]:

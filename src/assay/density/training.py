@@ -21,6 +21,7 @@ from assay.density.contract import BinaryData, Bits
 from assay.density.model import Array, Moment, Weights
 
 _HELD_OUT = 0.1
+_PART = 1 << 14  # numbers of a step taken at once
 _SHOWN = frozenset(np.unique(np.geomspace(1, 10_000, 60).round().astype(int)).tolist())
 
 Gradient = Callable[[Weights, Array, np.random.Generator], tuple[float, Weights]]
@@ -54,17 +55,15 @@ class Adam:
         self._weights, self._rate, self._time = weights, learning_rate, 0
         self._m = {name: np.zeros_like(w) for name, w in weights.items()}
         self._v = {name: np.zeros_like(w) for name, w in weights.items()}
-        self._scratch = {name: np.empty_like(w) for name, w in weights.items()}
 
     def step(self, gradient: Weights) -> None:
-        """Moves the weights, in place."""
+        """Moves the weights, in place; they are contiguous."""
         beta1, beta2, epsilon = 0.9, 0.999, 1e-8
         self._time += 1
         unbias = np.sqrt(1 - beta2**self._time)
         rate = self._rate * unbias / (1 - beta1**self._time)
-        for name, w in self._weights.items():
-            g, m, v, scratch = gradient[name], self._m[name], self._v[name], self._scratch[name]
-            np.subtract(g, m, out=scratch)
+        for g, m, v, w in self._parts(gradient):
+            scratch = np.subtract(g, m)
             scratch *= 1 - beta1
             m += scratch
             np.multiply(g, g, out=scratch)
@@ -76,6 +75,14 @@ class Adam:
             np.divide(m, scratch, out=scratch)
             scratch *= rate
             w -= scratch
+
+    def _parts(self, gradient: Weights) -> Iterator[tuple[Array, Array, Array, Array]]:
+        """Gradient, its means and the weights, in parts that a core's own cache holds."""
+        for name in self._weights:
+            flat = [a[name].reshape(-1) for a in (gradient, self._m, self._v, self._weights)]
+            for first in range(0, flat[0].size, _PART):
+                g, m, v, w = (a[first : first + _PART] for a in flat)
+                yield g, m, v, w
 
 
 def train(
@@ -108,7 +115,7 @@ def train(
     """
     learn, check = held_out(data, run)
     draws, noise = run.rng("epochs"), run.rng("noise")
-    weights = {name: np.array(w) for name, w in start.items()}
+    weights = {name: np.array(w, order="C") for name, w in start.items()}
     dtype = next(iter(weights.values())).dtype
     adam = Adam(weights, learning_rate)
     best, best_score = start, score(start, check.x)
