@@ -47,8 +47,8 @@ claims: tuple[Claim, ...] = (
         name="density/nade-fvsbn-mixture",
         statement="Of binarised digits, NADE is a better model than a fully visible sigmoid belief network, "
         "and that is a better one than a mixture of Bernoullis.",
-        source="Larochelle, Murray. The Neural Autoregressive Distribution Estimator. AISTATS 2011, "
-        "Section 6 (test log-likelihoods of binarised MNIST)",
+        source="Larochelle, Murray. The Neural Autoregressive Distribution Estimator. AISTATS 2011 "
+        "(test log-likelihoods of binarised MNIST)",
         predictions=(
             Prediction(greater="nade", smaller="fvsbn", margin=1.0),
             Prediction(greater="fvsbn", smaller="mixture", margin=5.0),
@@ -63,13 +63,13 @@ claims: tuple[Claim, ...] = (
             data=_DATA,
             binarise=_BITS,
         ),
-        shrunk=f"{_SHRUNK} 100 hidden units and components instead of 500.",
+        shrunk=f"{_SHRUNK} 100 hidden units, and 100 components.",
         seeds=3,
     ),
     Claim(
         name="density/made-direct-connections",
         statement="MADE gains from direct connections between its inputs and outputs.",
-        source=f"{_GERMAIN}, Section 3 (direct connections) and 6",
+        source=f"{_GERMAIN}, Section 3 (direct connections)",
         predictions=(Prediction(greater="direct", smaller="hidden only", margin=0.2),),
         measure=race(
             "density",
@@ -83,14 +83,14 @@ claims: tuple[Claim, ...] = (
             data=_DATA,
             binarise=_BITS,
         ),
-        shrunk=f"{_SHRUNK} One hidden layer of 500 units instead of up to 8,000.",
+        shrunk=f"{_SHRUNK} One hidden layer of 500 units.",
         seeds=3,
     ),
     Claim(
         name="density/made-sampled-masks",
         statement="MADE trained with several sets of masks, and averaged over them, is a better model than "
         "MADE with one.",
-        source=f"{_GERMAIN}, Sections 4.2, 4.3 and 6 (binarised MNIST, one mask beside 32)",
+        source=f"{_GERMAIN}, Sections 4.2 and 4.3 (order- and connectivity-agnostic training)",
         predictions=(Prediction(greater="eight masks", smaller="one mask", margin=0.5),),
         measure=race(
             "density",
@@ -101,20 +101,20 @@ claims: tuple[Claim, ...] = (
             data=_DATA,
             binarise=_BITS,
         ),
-        shrunk=f"{_SHRUNK} Eight sets of masks instead of 32, one hidden layer of 500 units.",
+        shrunk=f"{_SHRUNK} Eight sets of masks, one hidden layer of 500 units.",
         seeds=3,
     ),
     Claim(
         name="density/eonade-more-orders",
         statement="The more orders an orderless NADE is averaged over, the better a model it is.",
         source="Uria, Murray, Larochelle. A Deep and Tractable Density Estimator. ICML 2014. "
-        "arXiv:1310.1757v2, the ensembles of orders of Sections 4 and 6",
+        "arXiv:1310.1757v2 (ensembles of orders)",
         predictions=(
             Prediction(greater="4 orders", smaller="1 orders", margin=0.5),
             Prediction(greater="16 orders", smaller="4 orders", margin=0.2),
         ),
         measure=averaged_orders,
-        shrunk=f"{_SHRUNK} One hidden layer of 200 units; up to 16 orders instead of 128.",
+        shrunk=f"{_SHRUNK} One hidden layer of 200 units; up to 16 orders.",
         seeds=3,
     ),
 )
