@@ -17,7 +17,7 @@ from assay.tabular.fixed_point import (
 )
 
 FORMATS = [PACKED_GRADIENT, PACKED_HESSIAN, WIDE]
-numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
+numbers = st.floats(-fixed_point.LARGEST, fixed_point.LARGEST)
 
 
 def all_rows(count: int) -> np.ndarray:
@@ -150,8 +150,9 @@ def test_more_classes_keep_labels_and_whole_weights():
 @pytest.mark.parametrize(
     ("gradient", "hessian", "message"),
     [
-        ([0, np.inf], [1, 1], "gradient must be finite, got inf in row 1"),
-        ([0, 1], [np.nan, 1], "hessian must be finite, got nan in row 0"),
+        ([0, np.inf], [1, 1], "gradient must be finite and at most 1e.270 in magnitude, got inf in row 1"),
+        ([0, 1], [np.nan, 1], "hessian must be finite and at most 1e.270 in magnitude, got nan in row 0"),
+        ([1e280, 1], [1, 2], "gradient must be finite and at most 1e.270 in magnitude, got 1e.280 in row 0"),
         ([0, 1], [1, -2], "hessian must not be negative, got -2.0 in row 1"),
     ],
 )
@@ -159,7 +160,7 @@ def test_bad_numbers_are_named(gradient, hessian, message):
     with pytest.raises(ValueError, match=message):
         newton(np.array(gradient, float), np.array(hessian, float), None, wide=False, count=False)
     # Rows that were not chosen are not looked at.
-    good = np.flatnonzero(np.isfinite(gradient) & (np.nan_to_num(hessian, nan=-1) >= 0)).astype(np.int32)
+    good = np.flatnonzero((np.abs(gradient) < 2) & (np.nan_to_num(hessian, nan=-1) >= 0)).astype(np.int32)
     newton(np.array(gradient, float), np.array(hessian, float), good, wide=False, count=False)
 
 
@@ -172,7 +173,7 @@ def test_minus_zero_is_not_negative():
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    spread=st.sampled_from([0.0, 1.0, 20.0, 200.0]),
+    spread=st.sampled_from([0.0, 1.0, 20.0, 100.0]),
     whole=st.booleans(),
     wide=st.booleans(),
     chosen=st.booleans(),

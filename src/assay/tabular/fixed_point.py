@@ -27,6 +27,7 @@ PACKED_GRADIENT: Format = (2**15 - 1, 2**31 - 1)
 PACKED_HESSIAN: Format = (2**16 - 1, 2**31 - 1)
 WIDE: Format = (2**62, 2**62)
 MAX_POWER = 1000
+LARGEST = 1e270  # magnitude, so that scales of sums stay finite
 LOWEST_HIGH = -900  # smaller magnitudes are bounded by 2^-900, which keeps 2^(31 - high) finite
 
 
@@ -80,7 +81,7 @@ def power(values: np.ndarray, rows: np.ndarray, extent: Extent, largest: Format)
         halvings = (-(-bound // room) - 1).bit_length()
         shift = (room // bound).bit_length() - 1 if room >= bound else -halvings
         greatest = min(greatest, shift + 31 - high)
-    greatest = max(-MAX_POWER, min(MAX_POWER, greatest))
+    greatest = min(MAX_POWER, greatest)
     return 0 if greatest >= 0 and _all_whole(values, rows) else greatest
 
 
@@ -209,8 +210,8 @@ def _all(count: int) -> np.ndarray:
 def _checked(name: str, values: np.ndarray, rows: np.ndarray | None, *, positive: bool = False) -> Extent:
     extent = _extent(values, rows)
     wrong = None
-    if not np.isfinite(extent.top):
-        wrong, rule = ~np.isfinite(values), "must be finite"
+    if not extent.top <= LARGEST:
+        wrong, rule = ~(np.abs(values) <= LARGEST), f"must be finite and at most {LARGEST:g} in magnitude"
     elif positive and extent.num_negative:
         wrong, rule = values < 0, "must not be negative"
     if wrong is not None and wrong.any():  # minus zero is not wrong
