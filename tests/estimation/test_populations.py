@@ -77,10 +77,8 @@ def test_the_mean_is_correctly_rounded():
 
 
 def test_the_density_is_that_of_a_smooth_population():
-    from scipy import stats
-
     rng = np.random.default_rng(0)
     column = Column(rng.standard_normal(200_000))
-    for q in (0.1, 0.5, 0.9):
-        assert column.density(q) == pytest.approx(stats.norm.pdf(stats.norm.ppf(q)), rel=0.03)
+    for q, density in ((0.1, 0.17549833), (0.5, 0.39894228), (0.9, 0.17549833)):
+        assert column.density(q) == pytest.approx(density, rel=0.03)
     assert Column(np.array([1.0] * 99 + [2.0])).density(0.5) == math.inf
