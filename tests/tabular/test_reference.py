@@ -81,15 +81,18 @@ def impurity_score(target: Classes, rows: np.ndarray) -> float:
 
 def gains(X: np.ndarray, target: Newton | Classes, least: int) -> dict[tuple[int, float], float]:
     """The gain of every split of all rows whose children have enough rows."""
-    score = newton_score if isinstance(target, Newton) else impurity_score
-    whole = score(target, np.ones(len(X), bool))
+
+    def score(rows: np.ndarray) -> float:
+        return newton_score(target, rows) if isinstance(target, Newton) else impurity_score(target, rows)
+
+    whole = score(np.ones(len(X), bool))
     found = {}
     for feature, x in enumerate(X.T):
         values = np.unique(x)
         for below, above in itertools.pairwise(values):
             left = x <= below
             if min(left.sum(), (~left).sum()) >= least:
-                gain = score(target, left) + score(target, ~left) - whole
+                gain = score(left) + score(~left) - whole
                 found[feature, (below + above) / 2] = gain
     return found
 
