@@ -162,6 +162,8 @@ def test_format_interval(values, text):
 def test_format_sizes_and_times():
     assert [format_bytes(b) for b in (12, 3456, 7_654_321, 3e9)] == ["12 B", "3.46 kB", "7.65 MB", "3 GB"]
     assert [format_seconds(s) for s in (0.0123, 1.234, 250.0)] == ["12.3 ms", "1.23 s", "250 s"]
+    assert [format_seconds(s) for s in (0.9996, 1234.0, 99.96)] == ["1 s", "1234 s", "100 s"]
+    assert [format_bytes(b) for b in (999.9, 1.5e12)] == ["1 kB", "1500 GB"]
     assert math.isfinite(float(format_seconds(2).split()[0]))
 
 

@@ -73,15 +73,20 @@ def format_interval(values: Sequence[float]) -> str:
 def format_bytes(count: float) -> str:
     """Bytes with a decimal prefix, such as "1.5 MB"."""
     for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
+        if count < 999.5:
+            return f"{_three(count)} {unit}"
         count /= 1000
-    return f"{count:.3g} GB"
+    return f"{_three(count)} GB"
 
 
 def format_seconds(seconds: float) -> str:
     """Seconds in three digits, in ms below one second."""
-    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+    return f"{_three(seconds * 1000)} ms" if seconds < 0.9995 else f"{_three(seconds)} s"
+
+
+def _three(value: float) -> str:
+    """Three significant digits, or all digits before the point; never an exponent for a large number."""
+    return f"{value:.0f}" if value >= 99.95 else f"{value:.3g}"
 
 
 def _exponent(value: float) -> int:
