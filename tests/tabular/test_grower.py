@@ -451,6 +451,14 @@ def test_ties_go_to_the_lowest_feature_and_threshold():
     assert (tree.feature[0], tree.threshold[0]) == (0, 0.5)  # as good as 2.5
 
 
+@pytest.mark.parametrize("reference", [False, True])
+def test_ties_between_nodes_go_to_the_one_made_first(reference):
+    X = np.array(list(itertools.product([0.0, 1.0], [0.0, 1.0], range(3))))
+    y = 100 * X[:, 0] + X[:, 1]  # both halves gain the same by their second split
+    tree = grow(encoded(X)[1], Newton(gradient=-y), Limits(max_leaves=3), reference=reference).tree
+    assert tree.left[:3].tolist() == [1, 3, -1]
+
+
 # -- limits ----------------------------------------------------------------------------------------------
 
 

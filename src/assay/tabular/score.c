@@ -87,7 +87,7 @@ typedef double Doubles __attribute__((vector_size(8 * LANES), aligned(8)));
 typedef int64_t Ints __attribute__((vector_size(8 * LANES), aligned(8)));
 
 typedef struct {
-    double units[2], gradient, hessian, least_left, least_right, l1, l2, max_delta_step;
+    double units[2], gradient, hessian, least, l1, l2, max_delta_step;
     int64_t missing;
 } Packed;
 
@@ -155,7 +155,7 @@ INLINE void score_lanes(const int64_t *left, int32_t count, const Packed *p, int
             add_newton(p, &gradient, &hessian, plain, &both);
             add_newton(p, &other_gradient, &other_hessian, plain, &both);
         }
-        Doubles left_room = hessian - p->least_left, right_room = other_hessian - p->least_right;
+        Doubles left_room = hessian - p->least, right_room = other_hessian - p->least;
         Ints left_short, right_short;
         sign(&left_room, &left_short);
         sign(&right_room, &right_short);
@@ -183,12 +183,10 @@ static void score_packed(const Problem *p, const int64_t *left, int32_t count, c
                          const int64_t *sums, double *score)
 {
     int64_t least = p->min_weight > p->min_samples_leaf ? p->min_weight : p->min_samples_leaf;
-    int64_t known = missing ? packed_hessian(*missing) + 1 : 0; /* not only missing values go left */
     Packed packed = {.units = {p->units[0], p->units[1]},
                      .gradient = (double)packed_gradient(*sums) * p->units[0],
                      .hessian = (double)packed_hessian(*sums) * p->units[1],
-                     .least_left = (double)(known > least ? known : least) * p->units[1],
-                     .least_right = (double)least * p->units[1],
+                     .least = (double)least * p->units[1],
                      .l1 = p->l1,
                      .l2 = p->l2,
                      .max_delta_step = p->max_delta_step,
@@ -204,7 +202,7 @@ static void score_packed(const Problem *p, const int64_t *left, int32_t count, c
             int64_t cell = left[i] + packed.missing;
             double g = (double)packed_gradient(cell) * p->units[0], h = (double)packed_hessian(cell) * p->units[1];
             double other_h = packed.hessian - h;
-            score[i] = h >= packed.least_left && other_h >= packed.least_right
+            score[i] = h >= packed.least && other_h >= packed.least
                            ? entropy_score(g, h) + entropy_score(packed.gradient - g, other_h)
                            : -INFINITY;
         }
