@@ -15,6 +15,9 @@ from assay.estimation.conditions import Look, look
 from assay.estimation.oracles import Oracle
 
 _MOST_ROUNDS = 60
+_WIDER = 4
+_LEAST_WIDTH = 1e-6
+_SHARES = (100, 10, 1)  # Far from the root a hundredth of the observations tells the sign.
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,13 @@ def find_root(oracle: Oracle, seen: Sequence[Look], count: int, rng: np.random.G
             break
         low, high = closer
     low, high = (_look(oracle, end.at, count, rng, name) for end in (low, high))  # Not chosen by their noise.
-    slope = (high.mean - low.mean) / (high.at - low.at)
     share = -low.mean / (high.mean - low.mean)
-    error = float(np.hypot((1 - share) * low.error, share * high.error)) / slope
     at = low.at + share * (high.at - low.at)
+    # Noise hardly lets the ends be told apart; further out it says more about the slope.
+    half = max(_WIDER * (high.at - low.at), _LEAST_WIDTH * (1 + abs(at)))
+    left, right = (_look(oracle, at + side * half, count, rng, name) for side in (-1, 1))
+    slope = (right.mean - left.mean) / (2 * half)
+    error = float(np.hypot((1 - share) * low.error, share * high.error)) / slope
     noise = float(np.hypot(low.deviation, high.deviation) / np.sqrt(2))
     return Root(at, error, slope, noise)
 
@@ -70,12 +76,21 @@ def _closer(
     width = high.at - low.at
     if not low.at + width / 4 > low.at:  # As close as floats can be.
         return None
-    middle = _look(oracle, low.at + width / 2, count, rng, name)
+    middle = _sign(oracle, low.at + width / 2, count, rng, name)
     if middle.sign:
         return (middle, high) if middle.sign < 0 else (low, middle)
-    inner_low = _look(oracle, low.at + width / 4, count, rng, name)
-    inner_high = _look(oracle, high.at - width / 4, count, rng, name)
+    inner_low = _sign(oracle, low.at + width / 4, count, rng, name)
+    inner_high = _sign(oracle, high.at - width / 4, count, rng, name)
     return (inner_low, inner_high) if inner_low.sign < 0 < inner_high.sign else None
+
+
+def _sign(oracle: Oracle, at: float, count: int, rng: np.random.Generator, name: str) -> Look:
+    """A look that takes no more observations, up to `count`, than it needs to tell the sign."""
+    for share in _SHARES:
+        found = _look(oracle, at, max(2, count // share), rng, name)
+        if found.sign:
+            break
+    return found
 
 
 def _look(oracle: Oracle, at: float, count: int, rng: np.random.Generator, name: str) -> Look:
