@@ -1,18 +1,21 @@
 """The optimum of a process, and how far a policy and its values are from it: every metric, defined once."""
 
+from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from assay.control.mdp import MDP, Actions, Values
-from assay.control.policy import argmax_sets
+from assay.control.policy import argmax_sets, greedy
 from assay.control.policy_iteration import policy_iterates
 from assay.control.solution import estimated
-from assay.control.truncated_policy_iteration import truncated_iterates
+from assay.control.value_iteration import value_iterates
 
-_WARM = 1e-9  # Of the largest value: from here on exact policy iteration needs few improvements.
-_WARM_SWEEPS = 20
+# Value iteration is cheap for a sweep, policy iteration sure to end: the one comes close, the other is exact.
+_CLOSE = 1e-9  # Of the largest value.
 _ROUNDING = 1e-14  # Of the largest value: sweeps come no closer.
+_MOST_SWEEPS = 5000
 _RESOLUTION = 1e-9  # Of the largest value: differences below are rounding, and count as none.
 
 
@@ -30,13 +33,14 @@ class Optimum:
 
 
 def optimum(mdp: MDP) -> Optimum:
-    """The exact optimal values: by truncated policy iteration close to them, then by policy iteration."""
-    close = max(_WARM * (1 - mdp.gamma), _ROUNDING)
-    for v, _, actions, change in truncated_iterates(mdp, np.zeros(mdp.num_states), _WARM_SWEEPS):  # noqa: B007
+    """The exact optimal values."""
+    close = max(_CLOSE * (1 - mdp.gamma), _ROUNDING)
+    v = np.zeros(mdp.num_states)
+    for swept in islice(value_iterates(mdp, v), _MOST_SWEEPS):
+        change, v = float(np.abs(swept - v).max()), swept
         if change <= close * max(1.0, float(np.abs(v).max())):
             break
-    for v, q, _ in policy_iterates(mdp, actions):  # noqa: B007 - the last one is the optimum.
-        pass
+    [(v, q, _)] = deque(policy_iterates(mdp, greedy(mdp.action_values(v))), maxlen=1)
     return Optimum(v, q)
 
 

@@ -10,14 +10,16 @@ from assay.control.mdp import Actions, Values
 Ties = Literal["keep", "first", "last", "random"]
 """keep: the action taken so far, if it is among the best; first, last: by number; random: any of the best."""
 
-_TOLERANCE = 1e-10  # Of the largest value: what floating point makes of equal sums.
+# What floating point makes of equal sums: a share of the state's own value, and of the largest of all values.
+_OWN_SHARE = 1e-10
+_LARGEST_SHARE = 1e-13
 
 
 def argmax_sets(q: Values) -> NDArray[np.bool_]:
     """Which actions are the best of their state, all ties included, of shape (states, actions)."""
-    known = q[np.isfinite(q)]
-    scale = max(1.0, float(np.abs(known).max())) if known.size else 1.0
-    return q >= q.max(axis=1, keepdims=True) - _TOLERANCE * scale
+    best = q.max(axis=1, keepdims=True)
+    size = np.where(np.isfinite(best), np.abs(best), 0.0)
+    return q >= best - np.maximum(_OWN_SHARE * size, _LARGEST_SHARE * max(1.0, float(size.max())))
 
 
 def greedy(
