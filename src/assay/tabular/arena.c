@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64, SLAB = 1 << 18, KEPT_ARENAS = 8, KEPT_BYTES = 1 << 24 };
+enum { ALIGNMENT = 64, SLAB = 1 << 18, KEPT_ARENAS = 8, KEPT_BYTES = 1 << 25 };
 
 typedef struct ArenaSlab {
     struct ArenaSlab *next;

@@ -90,7 +90,7 @@ static int32_t sample(int32_t *items, int32_t count, double fraction, uint64_t k
 static void choose_features(const Grower *g, Child *child)
 {
     const Problem *p = g->p;
-    const Node *node = &g->tree->nodes[child->node];
+    const Node *node = node_at(g->tree, child->node);
     int32_t count = p->num_used;
     memcpy(child->features, p->features, (size_t)count * sizeof *child->features);
     uint64_t level_key = draw(g->root_key, LEVEL, (uint64_t)node->depth);
@@ -133,7 +133,7 @@ static void search_bundle(void *task, int32_t place, int32_t worker)
                 continue;
             int32_t cells = cells_of_histogram(p, &search->cells, feature, child->histogram + begin, num_codes);
             search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
-                           g->tree->nodes[child->node].key);
+                           node_at(g->tree, child->node)->key);
         }
     }
 }
@@ -160,7 +160,7 @@ static bool search_rows(const SearchTask *t, int32_t feature, int32_t worker)
     Child *child = t->children[0];
     int32_t cells = cells_of_rows(p, &search->cells, feature, &t->rows);
     search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
-                   g->tree->nodes[child->node].key);
+                   node_at(g->tree, child->node)->key);
     return cells > 1;
 }
 
@@ -174,12 +174,12 @@ static void search_rows_of(void *task, int32_t i, int32_t worker)
 static void search_by_rows(Grower *g, Child *child)
 {
     const Problem *p = g->p;
-    const Node *node = &g->tree->nodes[child->node];
+    const Node *node = node_at(g->tree, child->node);
     const int32_t *rows = g->order + node->begin;
     SearchTask t = {.g = g, .children = {child}, .rows = {rows, node->count, g->first, g->second}};
     gather_targets(p, rows, node->count, g->first, g->second);
     if (p->max_features < 0 || p->max_features >= child->num_features) {
-        int32_t workers = node->count * child->num_features < PARALLEL_CELLS ? 1 : g->workers;
+        int32_t workers = (int64_t)node->count * child->num_features < PARALLEL_CELLS ? 1 : g->workers;
         pool_run(workers, child->num_features, search_rows_of, &t);
         return;
     }
@@ -194,7 +194,7 @@ static void search_by_rows(Grower *g, Child *child)
 
 static bool deserves_histogram(const Grower *g, int32_t node)
 {
-    return g->p->records && g->tree->nodes[node].count * g->p->num_used >= g->num_bins;
+    return g->p->records && (int64_t)node_at(g->tree, node)->count * g->p->num_used >= g->num_bins;
 }
 
 typedef struct {
@@ -223,7 +223,7 @@ static void sum_chunk(void *task, int32_t chunk, int32_t worker)
 /* Sums the rows of a node; what other workers sum is added in search_bundle. */
 static int64_t *histogram_of(Grower *g, int32_t index)
 {
-    const Node *node = &g->tree->nodes[index];
+    const Node *node = node_at(g->tree, index);
     int64_t *histogram = take_histogram(g);
     memset(histogram, 0, (size_t)g->histogram_size * sizeof *histogram);
     int32_t workers = node->count < 2 * CHUNK_ROWS ? 1 : g->workers;
@@ -269,8 +269,7 @@ void search_root(Grower *g, Child *child)
 
 void search_children(Grower *g, Child *children[2], const int32_t nodes[2], int64_t *parent)
 {
-    const Node *all = g->tree->nodes;
-    int32_t smaller = all[nodes[1]].count < all[nodes[0]].count, larger = !smaller;
+    int32_t smaller = node_at(g->tree, nodes[1])->count < node_at(g->tree, nodes[0])->count, larger = !smaller;
     bool keep_larger = parent && children[larger] && deserves_histogram(g, nodes[larger]);
     bool keep_smaller = parent && children[smaller] && (keep_larger || deserves_histogram(g, nodes[smaller]));
     if (keep_larger || keep_smaller) {

@@ -72,27 +72,27 @@ EXPORT int64_t assay_not_zero(const double *gradient, const double *hessian, con
 
 typedef struct {
     int64_t gradient_sum, hessian_sum; /* of magnitudes, in units */
-    int32_t is_exact, has_zero_hessian;
+    int32_t gradient_is_exact, hessian_is_exact, has_zero_hessian;
 } Packing;
 
 INLINE void pack(const double *gradient, const double *hessian, const int32_t *rows, int64_t count,
                  const double scales[2], int32_t *records, Packing *result)
 {
-    int64_t gradient_sum = 0, hessian_sum = 0, inexact = 0, zeros = 0;
+    int64_t gradient_sum = 0, hessian_sum = 0, rounded_g = 0, rounded_h = 0, zeros = 0;
     double to_gradient = scales[0], to_hessian = scales[1];
     for (int64_t i = 0; i < count; i++) {
         int64_t row = rows ? rows[i] : i;
         double g = gradient[row] * to_gradient, h = hessian ? hessian[row] * to_hessian : 1;
         double whole_g = rint(g), whole_h = h > 0 && h < 1 ? 1 : rint(h); /* no row is to vanish */
-        inexact += whole_g != g;
-        inexact += whole_h != h;
+        rounded_g += whole_g != g;
+        rounded_h += whole_h != h;
         zeros += h == 0;
         int32_t units_g = (int32_t)whole_g, units_h = (int32_t)whole_h;
         records[row] = units_g * 65536 + units_h;
         gradient_sum += units_g < 0 ? -units_g : units_g;
         hessian_sum += units_h;
     }
-    *result = (Packing){gradient_sum, hessian_sum, inexact == 0, zeros != 0};
+    *result = (Packing){gradient_sum, hessian_sum, rounded_g == 0, rounded_h == 0, zeros != 0};
 }
 
 /* Fills records[rows]; hessian NULL stands for ones. */

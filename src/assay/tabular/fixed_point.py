@@ -20,8 +20,8 @@ from assay.tabular.kernel import library
 Layout = Literal["packed", "wide", "classes"]
 Criterion = Literal["newton", "gini", "entropy"]
 
-# With fewer units per row on average, rounding to the nearest would bias gradients by more than 1 %.
-COARSEST_MEAN = 64
+# With fewer units per row on average, rounding to the nearest would bias gradients by more than 2 %.
+COARSEST_MEAN = 32
 Format = tuple[int, int]  # largest magnitude of a row, largest sum of magnitudes
 PACKED_GRADIENT: Format = (2**15 - 1, 2**31 - 1)
 PACKED_HESSIAN: Format = (2**16 - 1, 2**31 - 1)
@@ -174,9 +174,11 @@ def _two_sums(
         scales = powers(PACKED_GRADIENT, PACKED_HESSIAN)
         records, packing = _pack(gradient, hessian, rows, scales)
         enough = COARSEST_MEAN * len(rows)
-        fine = packing.gradient_sum >= enough and (hessian is None or packing.hessian_sum >= enough)
+        fine = (packing.gradient_is_exact or packing.gradient_sum >= enough) and (
+            packing.hessian_is_exact or packing.hessian_sum >= enough
+        )
         # A row without hessian could leave a cell zero, as if the node had no such row.
-        if (packing.is_exact or fine) and not packing.has_zero_hessian:
+        if fine and not packing.has_zero_hessian:
             return Statistics(
                 layout="packed",
                 criterion=criterion,
@@ -186,7 +188,7 @@ def _two_sums(
                 units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
                 num_classes=num_classes,
                 counted=False,
-                is_exact=packing.is_exact,
+                is_exact=packing.gradient_is_exact and packing.hessian_is_exact,
             )
     scales = powers(WIDE, WIDE)
     ones = np.ones(len(gradient), np.int64)
@@ -237,7 +239,7 @@ class _Packing(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("gradient_sum", "hessian_sum")),
-        *((name, ctypes.c_int32) for name in ("is_exact", "has_zero_hessian")),
+        *((name, ctypes.c_int32) for name in ("gradient_is_exact", "hessian_is_exact", "has_zero_hessian")),
     ]
 
 
@@ -292,9 +294,8 @@ def _pack(
         _address(gradient), _address(hessian), _some(rows, gradient), len(rows), scales, _address(records),
         ctypes.byref(found),
     )  # fmt: skip
-    return records, Packing(
-        found.gradient_sum, found.hessian_sum, bool(found.is_exact), bool(found.has_zero_hessian)
-    )
+    exact = bool(found.gradient_is_exact), bool(found.hessian_is_exact)
+    return records, Packing(found.gradient_sum, found.hessian_sum, *exact, bool(found.has_zero_hessian))
 
 
 def _quantise(values: np.ndarray, rows: np.ndarray, power: int, *, is_weight: bool) -> np.ndarray:

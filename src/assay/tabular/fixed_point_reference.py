@@ -27,13 +27,15 @@ class Packing(NamedTuple):
     Args:
         gradient_sum: of the magnitudes, in units.
         hessian_sum: in units.
-        is_exact: whether nothing was rounded.
+        gradient_is_exact: whether none was rounded.
+        hessian_is_exact: likewise.
         has_zero_hessian: whether a row has none.
     """
 
     gradient_sum: int
     hessian_sum: int
-    is_exact: bool
+    gradient_is_exact: bool
+    hessian_is_exact: bool
     has_zero_hessian: bool
 
 
@@ -68,8 +70,8 @@ def pack(
     whole_g, whole_h = np.rint(g), _rounded_weight(h)
     records = np.zeros(len(gradient), np.int32)
     records[rows] = whole_g * 2**16 + whole_h
-    is_exact = bool((whole_g == g).all() and (whole_h == h).all())
-    return records, Packing(int(np.abs(whole_g).sum()), int(whole_h.sum()), is_exact, not bool(h.all()))
+    exact = bool((whole_g == g).all()), bool((whole_h == h).all())
+    return records, Packing(int(np.abs(whole_g).sum()), int(whole_h.sum()), *exact, not bool(h.all()))
 
 
 def quantise(values: np.ndarray, rows: np.ndarray, power: int, *, is_weight: bool) -> np.ndarray:

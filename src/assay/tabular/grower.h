@@ -10,16 +10,18 @@
 /* A node as it is given back; its rows stand in `order` from `begin` on. */
 typedef struct {
     double threshold, gain;
-    int64_t begin, count, categories_begin;
+    int64_t categories_begin;
     uint64_t key;
-    int32_t feature, left, right, depth, num_categories;
+    int32_t begin, count, feature, left, right, depth, num_categories;
     bool missing_left;
 } Node;
 
+enum { CHUNK_NODES = 512 };
+
 typedef struct {
     int64_t num_nodes, num_categories;
-    Node *nodes;
-    int64_t *sums;       /* words_per_cell of each node */
+    Node **nodes;        /* chunks, so that they need not be moved when there are more */
+    int64_t **sums;      /* words_per_cell of each node */
     int32_t *categories; /* that go left, in the order of the splits */
     Arena arena;         /* all memory of the tree and of its growth */
 } Tree;
@@ -45,7 +47,7 @@ typedef struct {
     const Problem *p;
     Tree *tree;
     Arena *arena;
-    int64_t node_capacity, category_capacity, open_capacity, num_open;
+    int64_t category_capacity, open_capacity, num_open;
     Open **open; /* a heap, or a stack */
     Open *spare_open;
     int32_t words, workers;
@@ -61,9 +63,14 @@ typedef struct {
     bool *has_partial; /* whether a worker has sums that are not in the histogram yet */
 } Grower;
 
+static inline Node *node_at(const Tree *tree, int64_t node)
+{
+    return tree->nodes[node / CHUNK_NODES] + node % CHUNK_NODES;
+}
+
 static inline int64_t *sums_of(const Grower *g, int32_t node)
 {
-    return g->tree->sums + (int64_t)node * g->words;
+    return g->tree->sums[node / CHUNK_NODES] + node % CHUNK_NODES * g->words;
 }
 
 /* -- children.c ----------------------------------------------------------------------------------------------- */

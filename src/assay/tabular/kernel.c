@@ -26,23 +26,25 @@ static void allocate(Grower *g)
     size_t rows = (size_t)p->num_kept;
     g->order = arena_take(arena, rows * sizeof *g->order);
     memcpy(g->order, p->rows, rows * sizeof *g->order);
+    size_t chunks = 2 * rows / CHUNK_NODES + 1;
+    g->tree->nodes = arena_take(arena, chunks * sizeof *g->tree->nodes);
+    g->tree->sums = arena_take(arena, chunks * sizeof *g->tree->sums);
     allocate_partition(p, arena, &g->partition, g->workers);
     allocate_children(g);
 }
 
 /* -- nodes ---------------------------------------------------------------------------------------------------- */
 
-static int32_t add_node(Grower *g, int64_t begin, int64_t count, int32_t depth, uint64_t key)
+static int32_t add_node(Grower *g, int32_t begin, int32_t count, int32_t depth, uint64_t key)
 {
     Tree *tree = g->tree;
-    if (tree->num_nodes == g->node_capacity) {
-        int64_t capacity = g->node_capacity ? 2 * g->node_capacity : FIRST_CAPACITY;
-        tree->nodes = enlarged(g, tree->nodes, tree->num_nodes, capacity, sizeof *tree->nodes);
-        tree->sums = enlarged(g, tree->sums, tree->num_nodes, capacity, (size_t)g->words * sizeof *tree->sums);
-        g->node_capacity = capacity;
+    if (tree->num_nodes % CHUNK_NODES == 0) {
+        int64_t chunk = tree->num_nodes / CHUNK_NODES;
+        tree->nodes[chunk] = arena_take(g->arena, CHUNK_NODES * sizeof **tree->nodes);
+        tree->sums[chunk] = arena_take(g->arena, CHUNK_NODES * (size_t)g->words * sizeof **tree->sums);
     }
-    tree->nodes[tree->num_nodes] = (Node){.threshold = NAN, .begin = begin, .count = count, .key = key,
-                                          .depth = depth, .feature = -1, .left = -1, .right = -1};
+    *node_at(tree, tree->num_nodes) = (Node){.threshold = NAN, .begin = begin, .count = count, .key = key,
+                                             .depth = depth, .feature = -1, .left = -1, .right = -1};
     return (int32_t)tree->num_nodes++;
 }
 
@@ -77,7 +79,7 @@ static bool is_constant(const Grower *g, const Node *node, const int64_t *sums)
 static bool may_split(const Grower *g, int32_t index)
 {
     const Problem *p = g->p;
-    const Node *node = &g->tree->nodes[index];
+    const Node *node = node_at(g->tree, index);
     const int64_t *sums = sums_of(g, index);
     if ((p->max_depth >= 0 && node->depth >= p->max_depth) || node->count < p->min_samples_split ||
         node->count < 2 * p->min_samples_leaf)
@@ -200,9 +202,9 @@ static void split_node(Grower *g, const Open *open, int32_t nodes[2])
 {
     const Problem *p = g->p;
     const Split *split = &open->split;
-    Node parent = g->tree->nodes[open->node];
+    Node parent = *node_at(g->tree, open->node);
     int32_t *rows = g->order + parent.begin;
-    int64_t left = partition_rows(p, &g->partition, split, rows, parent.count, g->workers);
+    int32_t left = (int32_t)partition_rows(p, &g->partition, split, rows, parent.count, g->workers);
     parent.feature = split->feature;
     parent.gain = split->gain;
     parent.missing_left = split->missing_left;
@@ -213,7 +215,7 @@ static void split_node(Grower *g, const Open *open, int32_t nodes[2])
     parent.left = nodes[1] = add_node(g, parent.begin, left, parent.depth + 1, mix(parent.key ^ 1));
     parent.right = nodes[0] =
         add_node(g, parent.begin + left, parent.count - left, parent.depth + 1, mix(parent.key ^ 2));
-    g->tree->nodes[open->node] = parent;
+    *node_at(g->tree, open->node) = parent;
     for (int32_t w = 0; w < g->words; w++) {
         sums_of(g, nodes[1])[w] = split->sums[w];
         sums_of(g, nodes[0])[w] = sums_of(g, open->node)[w] - split->sums[w];
@@ -223,7 +225,7 @@ static void split_node(Grower *g, const Open *open, int32_t nodes[2])
 static void add_root(Grower *g)
 {
     const Problem *p = g->p;
-    int32_t root = add_node(g, 0, p->num_kept, 0, g->root_key);
+    int32_t root = add_node(g, 0, (int32_t)p->num_kept, 0, g->root_key);
     int64_t *sums = sums_of(g, root);
     memset(sums, 0, (size_t)g->words * sizeof *sums);
     sum_targets(p, g->order, p->num_kept, sums);
@@ -237,7 +239,7 @@ static void add_root(Grower *g)
 static void note_leaves(const Grower *g, int32_t *leaf)
 {
     for (int64_t i = 0; i < g->tree->num_nodes; i++) {
-        const Node *node = &g->tree->nodes[i];
+        const Node *node = node_at(g->tree, i);
         if (node->feature < 0)
             for (int64_t j = 0; j < node->count; j++)
                 leaf[g->order[node->begin + j]] = (int32_t)i;
@@ -313,7 +315,7 @@ EXPORT void assay_copy_tree(const Problem *p, const Tree *tree, const Nodes *to)
     int32_t words = words_per_cell(p), numbers = p->layout == CLASSES ? p->num_classes : 2;
     int64_t num_categories = 0;
     for (int64_t i = 0; i < tree->num_nodes; i++) {
-        const Node *node = &tree->nodes[i];
+        const Node *node = node_at(tree, i);
         to->feature[i] = node->feature;
         to->left[i] = node->left;
         to->right[i] = node->right;
@@ -326,7 +328,7 @@ EXPORT void assay_copy_tree(const Problem *p, const Tree *tree, const Nodes *to)
             memcpy(to->categories + num_categories, tree->categories + node->categories_begin,
                    (size_t)node->num_categories * sizeof *to->categories);
         num_categories += node->num_categories;
-        const int64_t *sums = tree->sums + i * words;
+        const int64_t *sums = tree->sums[i / CHUNK_NODES] + i % CHUNK_NODES * words;
         int64_t *copy = to->sums + i * numbers;
         if (p->layout == PACKED) {
             copy[0] = packed_gradient(sums[0]);
