@@ -38,7 +38,8 @@ class Moments:
         if len(block):
             moments.count = len(block)
             moments.mean = block.mean(axis=0)
-            moments._squares = np.square(block - moments.mean).sum(axis=0)
+            deviations = block - moments.mean
+            moments._squares = np.square(deviations, out=deviations).sum(axis=0)
         return moments
 
     def update(self, x: ArrayLike) -> Values:
