@@ -52,6 +52,7 @@ def test_error_against_samples_is_drawn_on_logarithmic_axes_beside_the_theory(bo
     assert samples == [float(s) for s in curves[0]]
     assert drawn[name]["y"] == pytest.approx([np.mean([c[s] for c in curves]) for s in samples], rel=1e-5)
     assert drawn["limit"]["y"] == pytest.approx(1 / np.sqrt(drawn["limit"]["x"]), rel=1e-5)
+    assert drawn["limit"]["x"] == [1.0, samples[-1]]  # Whichever method is drawn first.
     assert drawn["limit"]["line"]["dash"] == "dash"
     theory = [trace for trace in figure.plotly["data"] if trace.get("name") == "theory"]
     assert len(theory) == 3  # A full batch has no steps of its own.

@@ -38,12 +38,12 @@ def convergence(board: Board, rows: Sequence[Row]) -> Figure:
     """Error against samples on logarithmic axes: means over seeds with intervals, and what theory says."""
     data: list[Any] = []
     slope, noise = board.data.get("slope"), board.data.get("noise")
-    longest = np.ones(1)
+    last = 1.0
     for hue, row in enumerate(rows):
         samples, errors = _curve(row)
         if not len(samples):
             continue
-        longest = samples if samples[-1] > longest[-1] else longest
+        last = max(last, float(samples[-1]))
         found = np.array([interval(list(column)) for column in errors.T])
         steep = rate(samples, found[:, 0])
         name = row.name if steep is None else f"{row.name} (slope {steep:.2f})"
@@ -57,7 +57,8 @@ def convergence(board: Board, rows: Sequence[Row]) -> Figure:
         "its 95 % interval; the slope is that of the last decade."
     )
     if slope and noise:
-        data.append(_line("limit", longest, limit(longest, slope=slope, noise=noise), None, dash="dash"))
+        ends = np.array([1.0, last])
+        data.append(_line("limit", ends, limit(ends, slope=slope, noise=noise), None, dash="dash"))
         caption += (
             " Dashed: the least error that theory allows. Dotted: what theory says of a method near the root."
         )
