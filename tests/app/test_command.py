@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.app.command import (
-    Columns,
     allow_modules,
     parse_bytes,
     parse_method_settings,
@@ -93,19 +92,6 @@ def test_bytes(text, count):
 def test_what_is_no_memory(text):
     with pytest.raises(ValueError, match="expected an amount of memory"):
         parse_bytes(text)
-
-
-def test_only_given_columns_are_passed_on():
-    assert Columns().options() == {}
-    given_ = Columns(target="y", drop=("a", "b"), kinds=("zip=category", "a=b=date"), problem="regression")
-    assert given_.options() == {
-        "target": "y",
-        "drop": ("a", "b"),
-        "kinds": {"zip": "category", "a=b": "date"},
-        "problem": "regression",
-    }
-    with pytest.raises(ValueError, match="--kinds: expected COLUMN=KIND, got 'zip'"):
-        Columns(kinds=("zip",)).options()
 
 
 def test_places_for_results_are_checked_before_the_work(tmp_path):

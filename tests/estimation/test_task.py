@@ -22,7 +22,7 @@ def board(source=None, tmp_path=None, **options) -> Board:
 
 def names(source, **options):
     """The methods that answer."""
-    problem = task.load(source, samples=100, runs=2, **options)
+    problem = task.load(source, samples=100, repeats=2, **options)
     return {name for name in task.methods if task.answers(name, problem) is None}
 
 
@@ -112,7 +112,7 @@ def test_estimates_of_another_shape_are_refused():
         def predict(self, data=None):
             return np.zeros(3)
 
-    problem = task.load("tanh", runs=5)
+    problem = task.load("tanh", repeats=5)
     with pytest.raises(ValueError, match=r"expected estimates of shape \(5,\)"):
         task.predict(Wrong(), problem, Run())
 
@@ -142,7 +142,7 @@ def test_settings_are_checked():
 
 
 def test_without_noise_there_is_no_limit_to_compare_with():
-    problem = task.load(lambda w: w - 1.0, samples=50, runs=3)
+    problem = task.load(lambda w: w - 1.0, samples=50, repeats=3)
     assert [metric.name for metric in task.metrics(problem)] == ["RMSE", "bias", "sd"]
     model = task.fit(task.method("robbins-monro", problem, {}), problem, Run())
     assert task.score(task.predict(model, problem, Run()), problem) == {"RMSE": 0, "bias": 0, "sd": 0}
@@ -157,9 +157,9 @@ def test_the_command_line_takes_columns_options_and_functions(tmp_path, monkeypa
         "def heat(w, rng):\n    return w - 21 + rng.normal(size=w.shape)\n"
     )
     common = ["--seeds", "1", "--scale", "smoke", "--methods", "robbins-monro,polyak-ruppert"]
-    assert main(["compare", "estimation", "--data", "d.csv", "--option", "quantile=0.5", *common]) == 0
+    assert main(["compare", "estimation", "--data", "d.csv", "--quantile", "0.5", *common]) == 0
     assert (
-        main(["compare", "estimation", "--data", "my_oracle_here:heat", "--option", "answer=21", *common])
+        main(["compare", "estimation", "--data", "my_oracle_here:heat", "--answer", "21", *common])
         == 0
     )
     out = capsys.readouterr().out
@@ -171,12 +171,12 @@ def test_the_command_line_takes_columns_options_and_functions(tmp_path, monkeypa
         "incremental-mean",
         "--data",
         "d.csv",
-        "--option",
-        "runs=1",
+        "--repeats",
+        "1",
         "--out",
         "model",
     ]
-    assert main([*words, "--option", "samples=5000"]) == 0
+    assert main([*words, "--samples", "5000"]) == 0
     assert main(["predict", "model", "--data", "d.csv"]) == 0
     [_, value] = capsys.readouterr().out.split()
     assert float(value) == pytest.approx(3, abs=0.2)

@@ -15,14 +15,16 @@ from collections.abc import Sequence
 
 import tyro
 
-from assay import __version__
+from assay import __version__, catalog
 from assay.app.claim import Claim
 from assay.app.command import Command, Errors
 from assay.app.compare import Compare
 from assay.app.listings import Data, Methods, Tasks
 from assay.app.models import Fit, Predict
+from assay.app.options import with_options
 from assay.app.postmortem import explain, is_mistake
 from assay.app.site import Report
+from assay.core.task import Task
 
 COMMANDS: dict[str, type[Command]] = {
     "tasks": Tasks,
@@ -74,11 +76,14 @@ def parse(words: Sequence[str]) -> Command | None:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; the commands are {', '.join(COMMANDS)}"
         raise ValueError(f"there is no command {name!r}{hint}")
+    chosen = COMMANDS[name]
+    if "options" in chosen.__dataclass_fields__ and (task := _task_among(rest)):
+        chosen = with_options(chosen, task)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             command = tyro.cli(
-                COMMANDS[name], prog=f"assay {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,)
+                chosen, prog=f"assay {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,)
             )
     except SystemExit as exit:
         if not exit.code:
@@ -86,6 +91,18 @@ def parse(words: Sequence[str]) -> Command | None:
         raise ValueError(_one_line(said.getvalue())) from None
     command.line = shlex.join(["assay", *words])
     return command
+
+
+def _task_among(words: Sequence[str]) -> Task | None:
+    """The task that a command's words name; the first word is one, if it is no option.
+
+    Raises:
+        ValueError: the first word is no option and no task.
+    """
+    if words and not words[0].startswith("-"):
+        return catalog.task(words[0])
+    named = next((word for word in words if word.replace("_", "-") in catalog.TASKS), None)
+    return catalog.task(named) if named is not None else None
 
 
 def _overview() -> str:
@@ -100,7 +117,8 @@ def _overview() -> str:
             "",
             *commands,
             "",
-            "assay COMMAND --help shows the options of a command; assay --version the version.",
+            "assay COMMAND --help shows the options of a command, and with a task's name behind COMMAND also",
+            "those of the task; assay --version shows the version.",
         ]
     )
 

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from tyro.conf import OmitArgPrefixes, Suppress, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, Suppress, arg
 
 Scale = Literal["smoke", "default", "full"]
-Problem = Literal["classification", "regression"]
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _WORDS = {"none": None, "true": True, "false": False}
 
@@ -45,41 +44,9 @@ class Command:
         raise NotImplementedError
 
 
-@dataclass(kw_only=True)
-class Columns:
-    """What the data is: the columns of a table, or options of another task."""
-
-    target: Annotated[str | None, option("COLUMN")] = None
-    """Column to predict."""
-    weight: Annotated[str | None, option("COLUMN")] = None
-    """Column of row weights."""
-    group: Annotated[str | None, option("COLUMN")] = None
-    """Column whose equal values stay on one side of the split."""
-    time: Annotated[str | None, option("COLUMN")] = None
-    """Column to split by: the latest rows are the test part."""
-    drop: Annotated[tuple[str, ...], option("COLUMN ...")] = ()
-    """Columns to leave out."""
-    kinds: Annotated[tuple[str, ...], option("COLUMN=KIND ...")] = ()
-    """Types that are not what is inferred, such as zip=category; numeric, boolean, date or category."""
-    problem: Annotated[Problem | None, option("classification|regression")] = None
-    """What the target is, where its values do not tell."""
-    option: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
-    """An option of another task's data, such as gamma=0.95."""
-
-    def options(self) -> dict[str, Any]:
-        """The options that were given, as `compare` and a task's `load` take them."""
-        given = {name: value for name, value in vars(self).items() if value and name != "option"}
-        given |= {
-            name: literal(value) for name, value in (_pair(o, "--option", "NAME=VALUE") for o in self.option)
-        }
-        if self.kinds:
-            given["kinds"] = dict(_pair(text, "--kinds", "COLUMN=KIND") for text in self.kinds)
-        return given
-
-
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     """{"max_depth": 8} for ["max_depth=8"]: values are Python literals, or else strings."""
-    return {name: literal(value) for name, value in (_pair(text, "--set", "NAME=VALUE") for text in texts)}
+    return {name: literal(value) for name, value in (pair(text, "--set", "NAME=VALUE") for text in texts)}
 
 
 def parse_method_settings(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -90,7 +57,7 @@ def parse_method_settings(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
     """
     settings: dict[str, dict[str, Any]] = {}
     for text in texts:
-        path, value = _pair(text, "--set", "METHOD.NAME=VALUE")
+        path, value = pair(text, "--set", "METHOD.NAME=VALUE")
         method, _, name = path.rpartition(".")
         if not method or not name:
             raise ValueError(f"--set: expected METHOD.NAME=VALUE, got {text!r}")
@@ -136,7 +103,12 @@ def require_folder_of(path: Path | None, option: str) -> None:
         raise ValueError(f"{option} {path}: expected a file, but this is a folder")
 
 
-def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+def pair(text: str, option: str, form: str) -> tuple[str, str]:
+    """What is before and behind the = of an option's value; without `--set`, the last = counts.
+
+    Raises:
+        ValueError: it has none, or nothing before it.
+    """
     name, sign, value = text.partition("=") if option == "--set" else text.rpartition("=")
     if not sign or not name.strip():
         raise ValueError(f"{option}: expected {form}, got {text!r}")

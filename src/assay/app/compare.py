@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import Positional, Suppress, UseAppendAction, arg
 
 from assay.app.command import (
-    Columns,
     Command,
     Scale,
     allow_modules,
@@ -17,6 +16,7 @@ from assay.app.command import (
     parse_seconds,
     require_folder_of,
 )
+from assay.app.options import Options
 
 
 @dataclass(kw_only=True)
@@ -27,7 +27,6 @@ class Compare(Command):
     """Name of the task; `assay tasks` lists them."""
     data: Annotated[str | None, option("FILE|NAME", "the task's")] = None
     """A file, or the name of a default data set."""
-    columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
     methods: Annotated[str | None, option("NAME,...", "all")] = None
     """Names of methods, separated by commas."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="METHOD.NAME=VALUE")] = ()
@@ -59,6 +58,9 @@ class Compare(Command):
     html: Annotated[Path | None, option("FILE")] = None
     """Write the board as a page that needs no network."""
 
+    options: Suppress[Options] = field(default_factory=Options)
+    """Those of the task; which they are is known when the task is."""
+
     def run(self) -> int:
         """0 if any method finished, 1 if none did."""
         from assay.app.shelf import keep
@@ -86,7 +88,7 @@ class Compare(Command):
                 threads=self.threads,
                 time_limit=parse_seconds(self.time_limit),
                 memory_limit=parse_bytes(self.memory_limit) if self.memory_limit else None,
-                **self.columns.options(),
+                **self.options.given(),
             )
         except TypeError as error:
             if not self.with_:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import Positional, Suppress, UseAppendAction, arg
 
 from assay.app.command import (
-    Columns,
     Command,
     Scale,
     allow_modules,
@@ -18,6 +17,7 @@ from assay.app.command import (
     parse_settings,
     require_folder_of,
 )
+from assay.app.options import Options
 
 if TYPE_CHECKING:
     import pyarrow
@@ -36,7 +36,6 @@ class Fit(Command):
     """Name of the method; `assay methods` lists them."""
     data: Annotated[str | None, option("FILE|NAME", "the task's")] = None
     """A file, or the name of a default data set."""
-    columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
     out: Annotated[Path, arg(metavar="FOLDER")]
     """Folder for the model; an earlier model there is replaced."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
@@ -49,6 +48,9 @@ class Fit(Command):
     """How large: seconds, minutes, or what the machine can bear."""
     threads: int = 1
     """CPU threads."""
+
+    options: Suppress[Options] = field(default_factory=Options)
+    """Those of the task; which they are is known when the task is."""
 
     def run(self) -> int:
         """0."""
@@ -65,7 +67,7 @@ class Fit(Command):
         task = catalog.task(self.task)
         settings = parse_settings(self.set)
         with Waiting(f"fitting {self.method}") as waiting:
-            data = task.load(self.data, scale=self.scale, **self.columns.options())
+            data = task.load(self.data, scale=self.scale, **self.options.given())
             name, external = self.method, installed_methods(task)
             chosen = named_entrant(task, data, name, name, {name: settings}, external, self.scale)
             budget = Budget.parse(self.budget) if self.budget else None

@@ -59,7 +59,7 @@ class Estimation(Task):
         answer: Any = None,
         interval: Sequence[float] | None = None,
         samples: int | None = None,
-        runs: int | None = None,
+        repeats: int | None = None,
     ) -> Problem:
         """The problem of a column, of a function or of a textbook's example; see `read_problem`.
 
@@ -74,7 +74,7 @@ class Estimation(Task):
             answer: a function's root where it is known.
             interval: ends between which the root lies.
             samples: that each run takes when no budget says so.
-            runs: independent repetitions.
+            repeats: independent runs at once.
 
         Raises:
             ContractError: the source breaks the contract, or an option does not go with it.
@@ -89,7 +89,7 @@ class Estimation(Task):
             answer=answer,
             interval=interval,
             samples=samples,
-            runs=runs,
+            runs=repeats,
         )
 
     def save_data(self, data: Problem, folder: Path) -> None:

@@ -82,7 +82,7 @@ class Tabular(Task):
             group: a column whose equal values stay on one side of the split.
             time: a column by which the split is made: the test part is the latest.
             drop: columns to leave out.
-            kinds: corrections of inferred kinds, {"zip": "category"}.
+            kinds: corrections of inferred kinds, such as zip=category.
             problem: "classification" or "regression" where the target's values do not tell.
 
         Raises:
