@@ -126,6 +126,37 @@ def test_kernel_equals_its_twin(seed, num_rows, max_bins, missing, kind, wider):
     assert_same(grow(codes, target, limits, seed=seed, **chosen), twin)
 
 
+@needs_kernel
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    num_classes=st.sampled_from([3, 9]),
+    criterion=st.sampled_from(["gini", "entropy"]),
+    weights=st.sampled_from([None, "whole", "long", "real"]),
+    max_features=st.sampled_from([1, 3, None]),
+    min_samples_leaf=st.sampled_from([1, 3]),
+)
+def test_nodes_of_few_of_the_classes(seed, num_classes, criterion, weights, max_features, min_samples_leaf):
+    rng = np.random.default_rng(seed)
+    codes = random_codes(rng, 150, 255, missing=True)
+    labels = np.minimum(rng.geometric(0.5, 150) - 1, num_classes - 1)  # two classes soon remain, or one
+    weight = {
+        None: None,
+        "whole": rng.integers(0, 4, 150) + 0.0,
+        "long": rng.integers(0, 2**17, 150) + 0.0,
+        "real": rng.random(150),
+    }
+    target = Classes(
+        labels=labels if rng.integers(2) else num_classes - 1 - labels,
+        num_classes=num_classes,
+        weights=weight[weights],
+        criterion=criterion,
+    )
+    limits = Limits(max_features=max_features, min_samples_leaf=min_samples_leaf)
+    twin = grow(codes, target, limits, seed=seed, reference=True)
+    assert_same(grow(codes, target, limits, seed=seed), twin)
+
+
 def large_problem() -> tuple[Codes, Newton]:
     """Rows enough for several threads to find work."""
     rng = np.random.default_rng(5)

@@ -38,6 +38,8 @@ void allocate_children(Grower *g)
     size_t rows = (size_t)p->num_kept, features = (size_t)p->num_features;
     g->first = arena_take(arena, rows * (p->layout == WIDE ? 8 : 4));
     g->second = p->layout == PACKED ? NULL : arena_take(arena, rows * 8);
+    if (p->layout == CLASSES)
+        allocate_narrowed(p, arena, &g->narrowed);
     g->searches = arena_take(arena, (size_t)g->workers * sizeof *g->searches);
     for (int32_t w = 0; w < g->workers; w++)
         allocate_search(p, arena, &g->searches[w]);
@@ -106,6 +108,8 @@ typedef struct {
     int32_t num_children;
     Child *children[2];
     int64_t *smaller, *parent; /* histograms; the parent's becomes the larger child's, or is NULL */
+    const Problem *p; /* of a search by rows, and the sums of its node */
+    const int64_t *sums;
     NodeRows rows;
 } SearchTask;
 
@@ -154,13 +158,11 @@ static void search_histograms(SearchTask *t)
 
 static bool search_rows(const SearchTask *t, int32_t feature, int32_t worker)
 {
-    const Grower *g = t->g;
-    const Problem *p = g->p;
-    Search *search = &g->searches[worker];
+    Search *search = &t->g->searches[worker];
     Child *child = t->children[0];
-    int32_t cells = cells_of_rows(p, &search->cells, feature, &t->rows);
-    search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
-                   node_at(g->tree, child->node)->key);
+    int32_t cells = cells_of_rows(t->p, &search->cells, feature, &t->rows);
+    search_feature(t->p, search, &child->best[worker], feature, cells, t->sums,
+                   node_at(t->g->tree, child->node)->key);
     return cells > 1;
 }
 
@@ -176,18 +178,32 @@ static void search_by_rows(Grower *g, Child *child)
     const Problem *p = g->p;
     const Node *node = node_at(g->tree, child->node);
     const int32_t *rows = g->order + node->begin;
-    SearchTask t = {.g = g, .children = {child}, .rows = {rows, node->count, g->first, g->second}};
-    gather_targets(p, rows, node->count, g->first, g->second);
+    SearchTask t = {.g = g,
+                    .children = {child},
+                    .p = p,
+                    .sums = sums_of(g, child->node),
+                    .rows = {rows, node->count, g->first, g->second}};
+    if (p->layout == CLASSES) {
+        narrow_classes(p, t.sums, &g->narrowed);
+        gather_narrowed(p, &g->narrowed, rows, node->count, g->first, g->second);
+        t.p = &g->narrowed.problem;
+        t.sums = g->narrowed.sums;
+    } else {
+        gather_targets(p, rows, node->count, g->first, g->second);
+    }
     if (p->max_features < 0 || p->max_features >= child->num_features) {
         int32_t workers = (int64_t)node->count * child->num_features < PARALLEL_CELLS ? 1 : g->workers;
         pool_run(workers, child->num_features, search_rows_of, &t);
-        return;
+    } else {
+        bool varied = false;
+        for (int32_t i = 0; i < child->num_features && !(varied && i >= p->max_features); i++) {
+            shuffle(child->features, child->num_features, i, i + 1, node->key, DRAW);
+            varied |= search_rows(&t, child->features[i], 0);
+        }
     }
-    bool varied = false;
-    for (int32_t i = 0; i < child->num_features && !(varied && i >= p->max_features); i++) {
-        shuffle(child->features, child->num_features, i, i + 1, node->key, DRAW);
-        varied |= search_rows(&t, child->features[i], 0);
-    }
+    for (int32_t w = 0; w < g->workers && p->layout == CLASSES; w++)
+        if (child->best[w].feature >= 0)
+            widen_sums(p, &g->narrowed, &child->best[w]);
 }
 
 /* -- histograms ----------------------------------------------------------------------------------------------- */

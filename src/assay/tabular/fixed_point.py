@@ -48,6 +48,7 @@ class Statistics:
         units: value of one unit of the gradient and of the hessian (or weight).
         num_classes: K; 0 for Newton targets.
         counted: whether a cell counts rows; if not, its weight is the count, or no count is needed.
+        has_short_weights: of classes: whether no row's weight exceeds 15 bits.
         is_exact: whether no row was rounded, as far as is known.
     """
 
@@ -59,6 +60,7 @@ class Statistics:
     units: tuple[float, float]
     num_classes: int
     counted: bool
+    has_short_weights: bool
     is_exact: bool
 
 
@@ -147,6 +149,7 @@ def classes(
         units=(2.0**-scale, 2.0**-scale),
         num_classes=num_classes,
         counted=count and weights is not None,
+        has_short_weights=scale == 0 and (extent is None or extent.top <= PACKED_GRADIENT[0]),
         is_exact=scale == 0,
     )
 
@@ -188,6 +191,7 @@ def _two_sums(
                 units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
                 num_classes=num_classes,
                 counted=False,
+                has_short_weights=True,
                 is_exact=packing.gradient_is_exact and packing.hessian_is_exact,
             )
     scales = powers(WIDE, WIDE)
@@ -201,6 +205,7 @@ def _two_sums(
         units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
         num_classes=num_classes,
         counted=True,
+        has_short_weights=False,
         is_exact=scales == (0, 0),
     )
 

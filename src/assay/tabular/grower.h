@@ -2,8 +2,8 @@
 #ifndef ASSAY_GROWER_H
 #define ASSAY_GROWER_H
 
+#include "classes.h"
 #include "partition.h"
-#include "split.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -55,7 +55,8 @@ typedef struct {
     int32_t *order; /* rows by node */
     Partition partition;
     void *first, *second; /* the targets of a node, side by side */
-    Search *searches;     /* of each worker */
+    Narrowed narrowed;
+    Search *searches; /* of each worker */
     Child children[2];
     int64_t num_bins; /* of all used features */
     Plan plan;

@@ -276,15 +276,15 @@ def _class_arrays(target: Classes, num_rows: int) -> tuple[np.ndarray, np.ndarra
 
 def _tree(target: Newton | Classes, statistics: Statistics, nodes: Nodes) -> Tree:
     units = statistics.units
-    sums = nodes.sums * units[1]
     if isinstance(target, Newton):
-        weight = sums[:, 1]
+        weight = nodes.sums[:, 1] * units[1]
         value = _newton_step(target, nodes.sums[:, 0] * units[0], weight)[:, None]
     else:
+        value = nodes.sums * units[1]
         if statistics.layout != "classes":  # weights of class 1 and of both
-            sums = np.column_stack([sums[:, 1] - sums[:, 0], sums[:, 0]])
-        weight = sums.sum(axis=1)
-        value = sums / weight[:, None]
+            value = np.column_stack([value[:, 1] - value[:, 0], value[:, 0]])
+        weight = value.sum(axis=1)
+        value /= weight[:, None]
     return Tree(
         feature=nodes.feature,
         threshold=nodes.threshold,

@@ -45,7 +45,10 @@ class _Problem(ctypes.Structure):
         ("seed", ctypes.c_uint64),
         *((name, ctypes.c_int32) for name in ("width", "num_features", "num_used", "num_bundles")),
         *((name, ctypes.c_int32) for name in ("layout", "criterion", "num_classes", "counted")),
-        *((name, ctypes.c_int32) for name in ("max_depth", "max_leaves", "max_features")),
+        *(
+            (name, ctypes.c_int32)
+            for name in ("has_short_weights", "max_depth", "max_leaves", "max_features")
+        ),
         *((name, ctypes.c_int32) for name in ("random_thresholds", "max_categories_onehot", "threads")),
     ]
 
@@ -197,6 +200,7 @@ def _argument(problem: Problem, threads: int) -> _Problem:
         criterion=CRITERIA[statistics.criterion],
         num_classes=statistics.num_classes,
         counted=statistics.counted,
+        has_short_weights=statistics.has_short_weights,
         **{
             name: -1 if getattr(limits, name) is None else min(getattr(limits, name), 2**31 - 1)
             for name in ("max_depth", "max_leaves", "max_features")

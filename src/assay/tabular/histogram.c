@@ -143,15 +143,14 @@ int64_t allocate_cells(const Problem *p, Arena *arena, Cells *c)
 
 void gather_targets(const Problem *p, const int32_t *rows, int64_t count, void *first, void *second)
 {
-    if (p->layout == WIDE)
-        for (int64_t i = 0; i < count; i++)
-            ((int64_t *)first)[i] = ((const int64_t *)p->first)[rows[i]];
-    else
+    if (p->layout == PACKED)
         for (int64_t i = 0; i < count; i++)
             ((int32_t *)first)[i] = ((const int32_t *)p->first)[rows[i]];
-    if (p->layout != PACKED)
-        for (int64_t i = 0; i < count; i++)
+    else
+        for (int64_t i = 0; i < count; i++) {
+            ((int64_t *)first)[i] = ((const int64_t *)p->first)[rows[i]];
             ((int64_t *)second)[i] = ((const int64_t *)p->second)[rows[i]];
+        }
 }
 
 INLINE void sum_targets_of(const Problem *p, const int32_t *rows, int64_t count, int64_t *sums, int32_t layout)

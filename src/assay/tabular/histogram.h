@@ -34,7 +34,7 @@ int32_t cells_of_histogram(const Problem *p, Cells *cells, int32_t feature, cons
 /* Adds the targets of rows to `sums`. */
 void sum_targets(const Problem *p, const int32_t *rows, int64_t count, int64_t *sums);
 
-/* Copies the targets of rows to `first` and `second`. */
+/* Copies the targets of rows, packed or wide, to `first` and `second`. */
 void gather_targets(const Problem *p, const int32_t *rows, int64_t count, void *first, void *second);
 
 /* Which bundles have a histogram, where in a histogram each begins and where the last one ends, and how many codes

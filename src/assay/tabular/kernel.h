@@ -43,6 +43,7 @@ typedef struct {
     int32_t width; /* bytes per code */
     int32_t num_features, num_used, num_bundles;
     int32_t layout, criterion, num_classes, counted;
+    int32_t has_short_weights; /* of classes: no row's weight exceeds 15 bits */
     int32_t max_depth, max_leaves, max_features; /* -1: no limit */
     int32_t random_thresholds, max_categories_onehot, threads;
 } Problem;

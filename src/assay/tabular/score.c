@@ -2,6 +2,7 @@
 #include "score.h"
 
 #include <math.h>
+#include <pthread.h>
 
 /* A gain of less than this share of what it is the difference of is rounding. */
 #define ROUNDING 1e-15
@@ -25,9 +26,22 @@ INLINE double gini_score(double second, double total)
     return (first * first + second * second) / total;
 }
 
-/* w log2 w */
+enum { KNOWN_TERMS = 4096 };
+
+static double known_terms[KNOWN_TERMS];
+
+static void fill_known_terms(void)
+{
+    for (int32_t weight = 1; weight < KNOWN_TERMS; weight++)
+        known_terms[weight] = weight * log2(weight);
+}
+
+/* w log2 w; most weights are small whole numbers. */
 static double entropy_term(double weight)
 {
+    int32_t whole = weight < KNOWN_TERMS ? (int32_t)weight : 0;
+    if (whole == weight)
+        return known_terms[whole];
     return weight > 0 ? weight * log2(weight) : 0;
 }
 
@@ -288,6 +302,9 @@ Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left
 
 void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, Scratch *scratch)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (p->criterion == ENTROPY)
+        pthread_once(&once, fill_known_terms);
     scratch->score = arena_take(arena, (size_t)(most_candidates + 2 * LANES) * sizeof *scratch->score);
     scratch->sums = arena_take(arena, 2 * (size_t)words_per_cell(p) * sizeof *scratch->sums);
 }
