@@ -1,0 +1,74 @@
+"""Run as a program on every rank: the losses and gradients of one rank's pairs, written to a file."""
+
+import sys
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from assay.image_text.contrast import unit
+from assay.image_text.ranks import sigmoid_loss_of_ranks, softmax_loss_of_ranks
+
+PAIRS, SIZE, DIM = 12, 5, 4  # pairs of all ranks, numbers of an input and of a feature
+GROUPS = torch.tensor([0, 1, 2, 3, 0, 4, 5, 1, 6, 7, 2, 0])
+LOSSES = {
+    "softmax": lambda i, t, s, b, g: softmax_loss_of_ranks(i, t, s, groups=g),
+    "softmax in chunks": lambda i, t, s, b, g: softmax_loss_of_ranks(i, t, s, groups=g, chunk=2),
+    "sigmoid gathered": lambda i, t, s, b, g: sigmoid_loss_of_ranks(i, t, s, b, groups=g),
+    "sigmoid on a ring": lambda i, t, s, b, g: sigmoid_loss_of_ranks(
+        i, t, s, b, groups=g, ring=True, chunk=3
+    ),
+}
+
+
+def parameters():
+    """Two towers (matrices), scale and bias, the same everywhere."""
+    rng = torch.Generator().manual_seed(1)
+    towers = [torch.randn(SIZE, DIM, generator=rng, dtype=torch.float64) for _ in range(2)]
+    scalars = [torch.tensor(0.7, dtype=torch.float64), torch.tensor(-1.0, dtype=torch.float64)]
+    return [p.requires_grad_() for p in (*towers, *scalars)]
+
+
+def inputs():
+    """Images and texts of all ranks."""
+    rng = torch.Generator().manual_seed(2)
+    return [torch.randn(PAIRS, SIZE, generator=rng, dtype=torch.float64) for _ in range(2)]
+
+
+def measured(rank=0, world=1):
+    """{loss, and whether groups are given: its value and gradients, averaged over ranks}."""
+    found = {}
+    mine = slice(rank * PAIRS // world, (rank + 1) * PAIRS // world)
+    for name, loss in LOSSES.items():
+        for groups in (None, GROUPS[mine]):
+            image_tower, text_tower, scale, bias = leaves = parameters()
+            images, texts = (x[mine] for x in inputs())
+            value = loss(unit(images @ image_tower), unit(texts @ text_tower), scale, bias, groups)
+            value.backward()
+            numbers = [value.detach().reshape(1)]
+            numbers += [torch.zeros(1) if p.grad is None else p.grad.flatten() for p in leaves]
+            vector = torch.cat([x.double() for x in numbers])
+            if world > 1:
+                dist.all_reduce(vector)
+                vector /= world
+            found[f"{name}, {'groups' if groups is not None else 'no groups'}"] = vector.numpy()
+    return found
+
+
+def main(rank, world, rendezvous, out):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world)
+    found = measured(rank, world)
+    try:
+        few = torch.zeros(2 + rank, DIM, dtype=torch.float64)
+        softmax_loss_of_ranks(few, few, torch.zeros(()))
+        refusal = "none"
+    except ValueError as error:
+        refusal = str(error)
+    if rank == 0:
+        np.savez(out, refusal=np.array(refusal), **found)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
