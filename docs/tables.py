@@ -1,7 +1,7 @@
-"""Renews the tables of methods and claims in the READMEs, from the catalog and the records.
+"""Renews the tables of methods and claims in the documents, from the catalog and the records.
 
-`python docs/tables.py` rewrites what stands between `<!-- methods -->` or `<!-- claims -->` and its end mark;
-with `--check` it only says, by its exit status, whether anything is out of date.
+`python docs/tables.py` rewrites what stands between `<!-- methods -->`, `<!-- verdicts -->` or
+`<!-- claims -->` and its end mark; with `--check` it only says, by its exit status, whether anything is stale.
 """
 
 import re
@@ -13,7 +13,7 @@ from assay.app.cards import cards
 from assay.core.claim import Record
 
 ROOT = Path(__file__).parents[1]
-READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "docs" / "claims.md")
 RECORDS = ROOT / "claims" / "records"
 
 
@@ -32,21 +32,43 @@ def methods_table() -> str:
     return "\n".join(parts).strip()
 
 
-def claims_table() -> str:
-    """Every record: claim, source, verdict, and by how much."""
-    lines = ["| claim | source | verdict | measured (mean [95 % interval]) |", "|---|---|---|---|"]
-    for path in sorted(RECORDS.rglob("*.json")):
-        record = Record.read(path)
-        measured = "<br>".join(_measured(prediction) for prediction in record.predictions)
-        link = path.relative_to(ROOT).as_posix()
-        cells = (
-            f"[{_cell(record.statement)}]({link})",
-            _cell(record.source),
-            f"**{record.verdict}**",
-            measured,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
+def verdicts_table() -> str:
+    """How many of each task's claims were supported, refuted or left open."""
+    lines = ["| task | supported | refuted | open |", "|---|---|---|---|"]
+    for task, records in _records().items():
+        verdicts = [record.verdict for _, record in records]
+        counts = (str(verdicts.count(verdict)) for verdict in ("supported", "refuted", "open"))
+        lines.append(f"| [`{task}`](docs/claims.md#{task}) | {' | '.join(counts)} |")
     return "\n".join(lines)
+
+
+def claims_table() -> str:
+    """Every record by task: claim, source, verdict, and by how much."""
+    parts = []
+    for task, records in _records().items():
+        parts += [
+            f"## {task}\n",
+            "| claim | source | verdict | measured (mean [95 % interval]) |",
+            "|---|---|---|---|",
+        ]
+        for path, record in records:
+            measured = "<br>".join(_measured(prediction) for prediction in record.predictions)
+            link = f"../{path.relative_to(ROOT).as_posix()}"
+            found = f"<br>{_cell(record.finding)}" if record.finding else ""
+            claim = f"[{_cell(record.statement)}]({link}){found}"
+            parts.append(f"| {claim} | {_cell(record.source)} | **{record.verdict}** | {measured} |")
+        parts.append("")
+    return "\n".join(parts).strip()
+
+
+def _records() -> dict[str, list[tuple[Path, Record]]]:
+    """Path and record of every claim, by task in the catalog's order."""
+    found: dict[str, list[tuple[Path, Record]]] = {}
+    for task in catalog.CLAIMS:
+        paths = sorted((RECORDS / task).glob("*.json"))
+        if paths:
+            found[task] = [(path, Record.read(path)) for path in paths]
+    return found
 
 
 def _measured(prediction) -> str:
@@ -62,7 +84,11 @@ def _cell(text: str) -> str:
 
 def renewed(text: str) -> str:
     """`text` with its tables made anew."""
-    for name, table in (("methods", methods_table()), ("claims", claims_table())):
+    tables = {"methods": methods_table, "verdicts": verdicts_table, "claims": claims_table}
+    for name, made in tables.items():
+        if f"<!-- {name} -->" not in text:
+            continue
+        table = made()
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         text = pattern.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)
     return text
@@ -70,7 +96,7 @@ def renewed(text: str) -> str:
 
 def main() -> int:
     """0 when the files were up to date or have been rewritten, 1 when --check found one that is not."""
-    stale = [path for path in READMES if renewed(path.read_text("utf-8")) != path.read_text("utf-8")]
+    stale = [path for path in DOCUMENTS if renewed(path.read_text("utf-8")) != path.read_text("utf-8")]
     if "--check" in sys.argv:
         for path in stale:
             sys.stderr.write(f"{path.name} is out of date: run python docs/tables.py\n")

@@ -19,11 +19,18 @@ def test_generated_tables_are_fresh():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda p: p.name)
-def test_links_lead_somewhere(readme):
-    for link in re.findall(r"\]\(([^)#]+)\)", readme.read_text("utf-8")):
+@pytest.mark.parametrize("document", [*READMES, ROOT / "docs" / "claims.md"], ids=lambda p: p.name)
+def test_links_lead_somewhere(document):
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text("utf-8")):
         if "://" not in link:
-            assert (ROOT / link).exists(), link
+            assert (document.parent / link).exists(), link
+
+
+def test_every_record_is_in_the_table_of_claims():
+    table = (ROOT / "docs" / "claims.md").read_text("utf-8")
+    records = [path.relative_to(ROOT).as_posix() for path in (ROOT / "claims" / "records").rglob("*.json")]
+    assert records
+    assert all(f"(../{record})" in table for record in records)
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda p: p.name)
