@@ -1,0 +1,1 @@
+"""The one loop that trains with gradients, and what it takes from its surroundings."""

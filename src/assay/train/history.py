@@ -1,0 +1,65 @@
+"""What a training leaves behind: the scalars of its steps, and how fast it went."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Record(NamedTuple):
+    """One step: its number from 1, examples and seconds of training until its end, and its scalars."""
+
+    step: int
+    examples: int
+    seconds: float
+    values: dict[str, float]
+
+
+@dataclass
+class History:
+    """The steps of a training.
+
+    Args:
+        records: one per attempted step.
+        skipped: steps whose update was left out because it was not finite.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    skipped: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training."""
+        return self.records[-1].seconds if self.records else 0.0
+
+    @property
+    def examples(self) -> int:
+        """Examples seen, counted as often as they were seen."""
+        return self.records[-1].examples if self.records else 0
+
+    @property
+    def examples_per_second(self) -> float:
+        """Over the last nine tenths of the steps, because the first ones also warm up; 0 if there are none."""
+        if len(self.records) < 2:
+            return self.examples / self.seconds if self.seconds else 0.0
+        first, last = self.records[len(self.records) // 10], self.records[-1]
+        return (last.examples - first.examples) / max(last.seconds - first.seconds, 1e-9)
+
+    def curve(self, name: str = "loss", *, points: int | None = None) -> list[tuple[float, float]]:
+        """(step, value) of a scalar; with `points`, means over about so many equal stretches of steps.
+
+        Raises:
+            KeyError: no step has a scalar of that name.
+        """
+        found = [(record.step, record.values[name]) for record in self.records if name in record.values]
+        if not found:
+            known = sorted({key for record in self.records for key in record.values})
+            raise KeyError(f"no scalar {name!r}; there are {', '.join(known) or 'none'}")
+        if points is None or len(found) <= points:
+            return [(float(step), value) for step, value in found]
+        edges = [round(i * len(found) / points) for i in range(points + 1)]
+        stretches = [found[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        return [(float(stretch[-1][0]), _mean([value for _, value in stretch])) for stretch in stretches]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
