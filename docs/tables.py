@@ -1,7 +1,7 @@
 """Renews the tables of methods and claims in the documents, from the catalog and the records.
 
 `python docs/tables.py` rewrites what stands between `<!-- methods -->`, `<!-- verdicts -->` or
-`<!-- claims -->` and its end mark; with `--check` it only says, by its exit status, whether one is out of date.
+`<!-- claims -->` and its end mark; with `--check` its exit status only says whether one is out of date.
 """
 
 import re
