@@ -1,0 +1,1 @@
+"""Classify images, also from few labels: backbones, and methods around them."""

@@ -1,0 +1,1 @@
+"""Blocks that three methods or more share."""
