@@ -67,6 +67,13 @@ def test_a_claim_that_cannot_run_is_a_failure_and_the_others_go_on(capsys):
     assert not Path("records").exists()
 
 
+def test_device_and_precision_are_on_record():
+    words = ("--device", "cuda:0", "--precision", "bf16", "--records", "records")
+    assert main(["claim", "true", "--seeds", "1", *words]) == 0
+    surroundings = Record.read(Path("records/toy/true.json")).environment
+    assert (surroundings["device"], surroundings["precision"]) == ("cuda:0", "bf16")
+
+
 def test_claims_go_by_name_or_task(capsys):
     assert main(["claim", "toy", "--seeds", "1"]) == 1
     assert capsys.readouterr().out.count("toy/") == 3

@@ -36,6 +36,13 @@ def test_settings_and_names_reach_the_board_and_its_files(capsys, tmp_path):
     assert "<html" in (tmp_path / "b.html").read_text()
 
 
+def test_device_and_precision_are_the_boards(capsys, tmp_path):
+    words = ("--methods", "mean", "--device", "cuda:0", "--precision", "bf16", "--json", "b.json")
+    assert compare(capsys, *words)[0] == 0  # The mean needs no GPU.
+    surroundings = json.loads((tmp_path / "b.json").read_text())["environment"]
+    assert (surroundings["device"], surroundings["precision"]) == ("cuda:0", "bf16")
+
+
 def test_a_method_of_ones_own_joins_all_others_or_those_named(capsys, tmp_path):
     assert compare(capsys, "--with", "toy_task:Trouble", "--json", "all.json")[0] == 0
     assert names(tmp_path / "all.json") == ["Trouble", "mean", "median"]
@@ -55,6 +62,8 @@ def test_the_status_is_one_when_no_method_finished(capsys):
     [
         (("--threads", "0"), "--threads and --jobs must be at least 1"),
         (("--jobs", "0"), "--threads and --jobs must be at least 1"),
+        (("--device", "gpu"), "expected a device cpu, cuda"),
+        (("--precision", "fp8"), "--precision"),
         (("--json", "nowhere/b.json"), "--json"),
         (("--methods", "meen"), "did you mean 'mean'"),
         (("--with", "toy_task:json"), "--with: "),

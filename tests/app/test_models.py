@@ -153,6 +153,30 @@ def test_mistakes_are_one_line_and_leave_nothing(capfdbinary, words, message):
     assert sorted(Path().rglob("*")) == before
 
 
+def test_device_precision_and_ranks_reach_the_method(capfdbinary, monkeypatch):
+    seen = []
+    fit = type(task).fit
+
+    def spy(self, method, train, run):
+        seen.append((run.device, run.precision, run.rank, run.world, run.sharded))
+        return fit(self, method, train, run)
+
+    monkeypatch.setattr(type(task), "fit", spy)
+    assert run(capfdbinary, *FIT, "--precision", "bf16")[0] == 0
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    words = ("--device", "cuda", "--shard")
+    assert run(capfdbinary, *FIT[:-1], "other", *words) == (0, "", "")
+    assert not Path("other").exists()  # Rank 0 writes the model.
+    monkeypatch.setenv("RANK", "0")
+    assert run(capfdbinary, *FIT[:-1], "other", *words)[2] == "model: other\n"
+    assert seen == [
+        ("cpu", "bf16", 0, 1, False),
+        ("cuda:1", "fp32", 3, 4, True),
+        ("cuda:1", "fp32", 0, 4, True),
+    ]
+
+
 def test_a_missing_column_and_a_damaged_model_are_named(capfdbinary):
     assert run(capfdbinary, *FIT)[0] == 0
     write("short.csv", size=[1.0])

@@ -6,6 +6,7 @@ import toy_task
 
 from assay import catalog
 from assay.core.claim import Claim, Prediction, Record, claims, race, run_claim
+from assay.core.run import Run
 
 
 def noise(seed, scale):
@@ -16,6 +17,10 @@ def noise(seed, scale):
 
 def broken(seed, scale):
     raise RuntimeError("no data today")
+
+
+def surroundings(seed, scale):
+    return {"bf16": float((Run().device, Run().precision) == ("cpu", "bf16"))}
 
 
 def claim(name, *predictions, measure=noise):
@@ -37,6 +42,7 @@ toy_task.claims = (  # type: ignore[attr-defined]
     claim("race", Prediction(greater="mean", smaller="biased"), measure=race(
         "toy", {"mean": ("mean", {}), "biased": toy_task.Mean(bias=3.0)}, metric="absolute error")),
     claim("broken", Prediction(greater="high"), measure=broken),
+    claim("surroundings", Prediction(greater="bf16"), measure=surroundings),
 )  # fmt: skip
 
 
@@ -83,6 +89,17 @@ def test_a_claim_that_cannot_run_says_why(tmp_path):
     [chosen] = claims(["broken"]).values()
     with pytest.raises(RuntimeError, match="toy/broken, seed 0: error: RuntimeError: no data today"):
         run_claim(chosen, runs=tmp_path, seeds=1, progress=False)
+
+
+def test_runs_of_a_claim_take_device_and_precision_from_it(tmp_path):
+    [chosen] = claims(["surroundings"]).values()
+    options = {"runs": tmp_path, "seeds": 1, "progress": False}
+    assert run_claim(chosen, **options).values == {"bf16": (0.0,)}
+    record = run_claim(chosen, precision="bf16", **options)
+    assert record.values == {"bf16": (1.0,)}
+    assert (record.environment["device"], record.environment["precision"]) == ("cpu", "bf16")
+    with pytest.raises(ValueError, match="expected a precision"):
+        run_claim(chosen, precision="fp8", **options)
 
 
 def test_names_pick_claims_or_whole_tasks():

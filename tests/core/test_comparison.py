@@ -317,3 +317,20 @@ def test_live_data_reaches_its_trials_and_not_ray(tmp_path):
     assert board.row("mean").values("squared error") == written.row("mean").values("squared error")
     with pytest.raises(ValueError, match="numbers exists in this process only"):
         compare(InMemory(), methods=["mean"], runs=tmp_path, progress=False, on="ray")
+
+
+def test_device_and_precision_reach_the_methods_and_make_other_trials(tmp_path):
+    class Curious(Mean):
+        def fit(self, train, *, run):
+            return Centre({"fp32": 0.0, "bf16": 1.0}[run.precision] + 10 * (run.device != "cpu"))
+
+    options = {"jobs": None, "seeds": 1}
+    boards = [race(tmp_path, Curious(), **options, precision=name) for name in ("fp32", "bf16")]
+    assert [board.model("Curious", 0).value for board in boards] == [0.0, 1.0]
+    assert [board.environment["precision"] for board in boards] == ["fp32", "bf16"]
+    on_gpu = race(tmp_path, Curious(), **options, device="cuda:3")
+    assert on_gpu.environment["device"] == "cuda:3"
+    assert on_gpu.model("Curious", 0).value == 10.0
+    for wrong in ({"device": "gpu"}, {"precision": "fp8"}):
+        with pytest.raises(ValueError, match="expected a"):
+            race(tmp_path, "mean", **wrong)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from assay.core.budget import Budget
-from assay.core.run import Run
+from assay.core.run import Run, torchrun, within
 
 
 def test_generators_depend_on_seed_and_stream_only():
@@ -48,3 +48,88 @@ def test_spent_counts_what_the_budget_counts():
     assert clock.spent() < 1
     time.sleep(0.03)
     assert clock.spent() == 1
+
+
+def test_rewinding_takes_later_steps_out_of_the_log(tmp_path):
+    run = Run(folder=tmp_path)
+    run.rewind(3)
+    for step in range(1, 6):
+        run.log(step, loss=float(step))
+    path = tmp_path / "log.jsonl"
+    path.write_text(path.read_text() + '{"step": 6, "lo')  # Killed while it was written.
+    run.rewind(3)
+    run.log(4, loss=40.0)
+    run.close()
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(r["step"], r["loss"]) for r in records] == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0)]
+    Run(folder=tmp_path, rank=1, world=2).rewind(0)
+    assert len(path.read_text().splitlines()) == 4
+
+
+class Recorder:
+    def __init__(self, fails=False):
+        self.seen, self.calls, self.closed, self.fails = [], 0, False, fails
+
+    def log(self, step, scalars):
+        self.calls += 1
+        if self.fails:
+            raise OSError("no route to host")
+        self.seen.append((step, dict(scalars)))
+
+    def close(self):
+        self.closed = True
+        if self.fails:
+            raise OSError("still none")
+
+
+def test_trackers_are_told_and_one_that_fails_is_warned_about_once(tmp_path):
+    good, bad = Recorder(), Recorder(fails=True)
+    run = Run(folder=tmp_path, trackers=(bad, good))
+    with pytest.warns(UserWarning, match=r"Recorder failed and is left out: OSError\('no route to host'\)"):
+        run.log(1, loss=0.5)
+    run.log(2, loss=0.25)
+    run.close()
+    assert good.seen == [(1, {"loss": 0.5}), (2, {"loss": 0.25})]
+    assert bad.calls == 1
+    assert good.closed
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+    silent = Recorder()
+    Run(rank=1, world=2, trackers=(silent,)).log(1, loss=0.5)
+    assert silent.calls == 0
+
+
+def test_a_clock_may_start_with_seconds_already_spent():
+    run = Run(budget=Budget(100, "seconds"))
+    run.start_clock(spent=50)
+    assert run.spent() == pytest.approx(0.5, abs=0.01)
+
+
+def test_runs_within_another_have_its_device_and_precision():
+    with within(Run(device="cuda:1", precision="bf16")):
+        assert (Run().device, Run().precision) == ("cuda:1", "bf16")
+        assert Run(device="cpu").device == "cpu"
+        with within(Run(precision="fp32")):
+            assert (Run().device, Run().precision) == ("cuda:1", "fp32")
+    assert (Run().device, Run().precision) == ("cpu", "fp32")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+def test_unknown_devices_are_refused(device):
+    with pytest.raises(ValueError, match="expected a device cpu, cuda or cuda:<number>, got"):
+        Run(device=device)
+
+
+def test_unknown_precisions_are_refused():
+    with pytest.raises(ValueError, match="expected a precision of fp32, bf16, fp16, got 'fp8'"):
+        Run(precision="fp8")
+
+
+def test_ranks_come_from_torchrun(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert torchrun() == (0, 1, 0)
+    monkeypatch.setenv("RANK", "5")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert torchrun() == (0, 1, 0)  # Some schedulers set these two for purposes of their own.
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert torchrun() == (5, 8, 1)

@@ -37,6 +37,8 @@ CHANGES = {
     "budget": "60s",
     "scale": "smoke",
     "threads": 2,
+    "device": "cuda",
+    "precision": "bf16",
 }
 
 

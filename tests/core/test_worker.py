@@ -1,6 +1,8 @@
+import dataclasses
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -128,6 +130,30 @@ def test_a_model_that_cannot_be_saved_leaves_no_folder_and_no_size(tmp_path, dat
     assert result.cost is not None
     assert result.cost.model_size is None
     assert not (tmp_path / "model").exists()
+
+
+def test_device_precision_and_the_devices_memory(tmp_path, data, monkeypatch):
+    seen = []
+
+    class Curious(Mean):
+        def fit(self, train, *, run):
+            seen.append((run.device, run.precision))
+            return super().fit(train, run=run)
+
+    class Cuda:
+        @staticmethod
+        def max_memory_allocated(device):
+            return {"cuda:1": 5 << 20}[device]
+
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=Cuda))
+    on_gpu = dataclasses.replace(TRIAL, device="cuda:1", precision="bf16")
+    costs = []
+    for trial in (TRIAL, on_gpu):
+        folder = tmp_path / trial.key
+        folder.mkdir()
+        costs.append(worker.execute(trial, toy_task.task, data, Curious(), folder).cost)
+    assert seen == [("cpu", "fp32"), ("cuda:1", "bf16")]
+    assert [cost and cost.device_memory for cost in costs] == [None, 5 << 20]
 
 
 def test_the_method_is_given_what_the_trial_says(tmp_path, data):

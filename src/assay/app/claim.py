@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional
 
-from assay.app.command import Command, Scale, option, parse_seconds
+from assay.app.command import Command, Precision, Scale, option, parse_seconds
 
 
 @dataclass(kw_only=True)
@@ -20,7 +20,11 @@ class Claim(Command):
     """How many."""
     scale: Scale = "default"
     """How large: seconds, minutes, or what the machine can bear."""
-    jobs: Annotated[int | None, option("INT", "as many as there are cores")] = None
+    device: Annotated[str, option("cpu|cuda[:INT]", "cpu")] = "cpu"
+    """Where the claim's trainings compute."""
+    precision: Precision = "fp32"
+    """Of the claim's trainings, where it does not choose one."""
+    jobs: Annotated[int | None, option("INT", "as many as there are cores, one on a GPU")] = None
     """Seeds at the same time."""
     time_limit: Annotated[str, option("TIME", "1h")] = "1h"
     """Time after which one seed is killed, or none."""
@@ -36,6 +40,7 @@ class Claim(Command):
 
         chosen = claims(self.names)
         options = {"seeds": self.seeds, "scale": self.scale, "runs": self.runs, "jobs": self.jobs}
+        options |= {"device": self.device, "precision": self.precision}
         options["time_limit"] = parse_seconds(self.time_limit)
         if (self.seeds is not None and self.seeds < 1) or (self.jobs is not None and self.jobs < 1):
             raise ValueError("--seeds and --jobs must be at least 1")

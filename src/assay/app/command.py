@@ -11,6 +11,7 @@ from typing import Any, Literal
 from tyro.conf import OmitArgPrefixes, Suppress, arg
 
 Scale = Literal["smoke", "default", "full"]
+Precision = Literal["fp32", "bf16", "fp16"]
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _WORDS = {"none": None, "true": True, "false": False}
 

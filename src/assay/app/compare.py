@@ -8,6 +8,7 @@ from tyro.conf import Positional, Suppress, UseAppendAction, arg
 
 from assay.app.command import (
     Command,
+    Precision,
     Scale,
     allow_modules,
     option,
@@ -43,7 +44,11 @@ class Compare(Command):
     """How large: seconds, minutes, or what the machine can bear."""
     threads: int = 1
     """CPU threads of each fit."""
-    jobs: Annotated[int | None, option("INT", "as many as there are cores for")] = None
+    device: Annotated[str, option("cpu|cuda[:INT]", "cpu")] = "cpu"
+    """Where methods that can use a GPU compute."""
+    precision: Precision = "fp32"
+    """Of methods that train by gradients."""
+    jobs: Annotated[int | None, option("INT", "as many as there are cores for, one on a GPU")] = None
     """Trials at the same time."""
     on: Annotated[Literal["ray"] | None, option("ray")] = None
     """Run the trials on a Ray cluster."""
@@ -86,6 +91,8 @@ class Compare(Command):
                 runs=self.runs,
                 scale=self.scale,
                 threads=self.threads,
+                device=self.device,
+                precision=self.precision,
                 time_limit=parse_seconds(self.time_limit),
                 memory_limit=parse_bytes(self.memory_limit) if self.memory_limit else None,
                 **self.options.given(),

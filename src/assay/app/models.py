@@ -11,6 +11,7 @@ from tyro.conf import Positional, Suppress, UseAppendAction, arg
 
 from assay.app.command import (
     Command,
+    Precision,
     Scale,
     allow_modules,
     option,
@@ -48,6 +49,12 @@ class Fit(Command):
     """How large: seconds, minutes, or what the machine can bear."""
     threads: int = 1
     """CPU threads."""
+    device: Annotated[str, option("cpu|cuda[:INT]", "cpu")] = "cpu"
+    """Where the method computes, if it can use a GPU. Under torchrun, cuda is each rank's own."""
+    precision: Precision = "fp32"
+    """Of a method that trains by gradients."""
+    shard: bool = False
+    """Under torchrun, divide weights and optimizer states among the ranks instead of copying them."""
 
     options: Suppress[Options] = field(default_factory=Options)
     """Those of the task; which they are is known when the task is."""
@@ -59,7 +66,7 @@ class Fit(Command):
         from assay.core.budget import Budget
         from assay.core.comparison import installed_methods, named_entrant
         from assay.core.files import atomic_folder, write_json
-        from assay.core.run import Run
+        from assay.core.run import Run, torchrun
 
         if self.out.exists() and not _is_replaceable(self.out):
             raise ValueError(f"--out {self.out}: it exists and holds no model that `assay fit` wrote")
@@ -71,15 +78,23 @@ class Fit(Command):
             name, external = self.method, installed_methods(task)
             chosen = named_entrant(task, data, name, name, {name: settings}, external, self.scale)
             budget = Budget.parse(self.budget) if self.budget else None
+            rank, world, local = torchrun()
             run = Run(
                 seed=self.seed,
                 budget=budget,
                 scale=self.scale,
                 threads=self.threads,
+                device=f"cuda:{local}" if self.device == "cuda" and world > 1 else self.device,
+                precision=self.precision,
+                rank=rank,
+                world=world,
+                sharded=self.shard,
                 progress=waiting.progress,
             )
             run.start_clock()
             model = task.fit(chosen.method, data, run)
+            if rank != 0:
+                return 0  # All ranks have the same model; one writes it.
             with atomic_folder(self.out) as folder:
                 (folder / "model").mkdir()
                 if not task.save_model(model, folder / "model"):

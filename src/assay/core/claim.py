@@ -19,7 +19,7 @@ from assay.core import method as methods_
 from assay.core.environment import cores, environment
 from assay.core.files import write_json
 from assay.core.progress import Display
-from assay.core.run import Run, Scale
+from assay.core.run import Precision, Run, Scale, check_surroundings, within
 from assay.core.scheduler import Limits, run_trials
 from assay.core.statistics import Interval, interval
 from assay.core.task import Metric, Task
@@ -190,14 +190,28 @@ def run_claim(
     scale: Scale = "default",
     runs: str | Path = "runs",
     jobs: int | None = None,
+    device: str = "cpu",
+    precision: Precision = "fp32",
     time_limit: float | None = 3600.0,
     progress: bool = True,
 ) -> Record:
     """Measures the claim once per seed and judges it. Seeds that are already measured are not run again.
 
+    Args:
+        claim: what is measured and judged.
+        seeds: how many; None for what the claim asks for.
+        scale: how large.
+        runs: folder of finished trials.
+        jobs: seeds at the same time; None for as many as there are cores, and one on a GPU.
+        device, precision: of the runs that the claim makes without choosing them.
+        time_limit: seconds after which a seed is killed, or None.
+        progress: show progress on standard error.
+
     Raises:
         RuntimeError: a seed could not be measured; the message says why.
     """
+    check_surroundings(device, precision)
+    surroundings = {"device": device, "precision": precision}
     store = Store(Path(runs).resolve())
     experiment = Experiment(claim=claim.name)
     folder = store.keep_data(task, experiment)
@@ -212,6 +226,7 @@ def run_claim(
             budget=None,
             scale=scale,
             threads=1,
+            **surroundings,
         )
         for seed in range(seeds or claim.seeds)
     ]
@@ -222,7 +237,7 @@ def run_claim(
             trials,
             store,
             folder,
-            jobs=jobs or cores(),
+            jobs=jobs or (cores() if device == "cpu" else 1),
             limits=Limits(seconds=time_limit),
             progress=display.running,
         )
@@ -247,7 +262,7 @@ def run_claim(
         verdict=_overall([prediction.verdict(values) for prediction in claim.predictions]),
         seconds=round(sum(r.cost.fit_cpu for r in ordered if r.cost), 2),
         date=datetime.date.today().isoformat(),
-        environment=environment(),
+        environment=environment() | surroundings,
     )
 
 
@@ -315,7 +330,8 @@ class _Claims(Task):
         return data, data
 
     def fit(self, method: Experiment, train: Any, run: Run) -> Mapping[str, float]:
-        return claims([method.claim])[method.claim].measure(run.seed, run.scale)
+        with within(run):
+            return claims([method.claim])[method.claim].measure(run.seed, run.scale)
 
     def predict(self, model: Any, test: Any, run: Run) -> Any:
         return model

@@ -16,7 +16,7 @@ from assay.core.board import Board, Row
 from assay.core.budget import Budget
 from assay.core.environment import cores, environment, physical_memory
 from assay.core.progress import Display
-from assay.core.run import Run, Scale
+from assay.core.run import Precision, Run, Scale, check_surroundings
 from assay.core.scheduler import Limits, run_trials
 from assay.core.task import Task
 from assay.core.trial import Result, Store, Trial
@@ -46,6 +46,8 @@ def compare(
     runs: str | Path = "runs",
     scale: Scale = "default",
     threads: int = 1,
+    device: str = "cpu",
+    precision: Precision = "fp32",
     time_limit: float | None = 3600.0,
     memory_limit: int | None = None,
     progress: bool = True,
@@ -62,11 +64,14 @@ def compare(
         seeds: how many (0, 1, ...), or which. One seed fixes split, start and order for every method.
         budget: the same for all, such as "60s" or "1000steps"; None for what each method asks for.
         peers: add the installed peers.
-        jobs: trials at the same time; None for as many as `threads` leaves room for on this machine.
+        jobs: trials at the same time; None for as many as `threads` leaves room for on this machine, and one
+            on a GPU.
         on: "ray" hands the trials to the Ray cluster of `ray.init()`.
         runs: folder of finished trials; what is there is not run again.
         scale: of a default data set and of the methods' own sizes.
         threads: CPU threads of each fit.
+        device: "cpu", "cuda" or "cuda:1"; methods that do not use one stay on the CPU.
+        precision: "fp32", "bf16" or "fp16", for methods that train by gradients.
         time_limit: seconds after which a trial is killed, or None.
         memory_limit: bytes after which a trial is killed; None for this machine's memory divided among the
             jobs.
@@ -76,6 +81,7 @@ def compare(
     Raises:
         ValueError: an argument names nothing that exists, or data break the task's contract.
     """
+    check_surroundings(device, precision)
     task = catalog.task(task) if isinstance(task, str) else task
     _check_options(task, options)
     with Waiting(f"{task.name}: reading the data") if progress else contextlib.nullcontext():
@@ -83,7 +89,7 @@ def compare(
     entrants = _entrants(task, loaded, methods, settings or {}, peers, scale)
     chosen = _seeds(seeds)
     limit = Budget.parse(budget) if budget is not None else None
-    jobs = jobs or max(1, cores() // threads)
+    jobs = jobs or (max(1, cores() // threads) if device == "cpu" else 1)
     limits = Limits(seconds=time_limit, memory=memory_limit or int(0.9 * physical_memory()) // jobs)
     store = Store(Path(runs).resolve())
     live_data = getattr(loaded, "live", False)
@@ -103,6 +109,8 @@ def compare(
                 budget=str(limit) if limit else None,
                 scale=scale,
                 threads=threads,
+                device=device,
+                precision=precision,
             )
             trials[trial] = (entrant, seed)
     live = {trial.name: entrant.method for trial, (entrant, _) in trials.items() if trial.spec is None}
@@ -139,7 +147,8 @@ def compare(
         if saved.is_dir():
             return task.load_model(saved)
         train, _ = task.split(loaded, seed)  # It could not be saved: fit it again, as the trial did.
-        run = Run(seed=seed, budget=limit, scale=scale, threads=threads)
+        surroundings = {"threads": threads, "device": device, "precision": precision}
+        run = Run(seed=seed, budget=limit, scale=scale, **surroundings)  # type: ignore[arg-type]
         return task.fit(by_entrant[name].method, train, run)
 
     rows = tuple(
@@ -157,7 +166,7 @@ def compare(
         scale=scale,
         threads=threads,
         curve_axis=task.curve_axis(),
-        environment=environment(_libraries(entrants)),
+        environment=environment(_libraries(entrants)) | {"device": device, "precision": precision},
         open_model=open_model,
         draw=task.figures,
     )

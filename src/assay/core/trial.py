@@ -38,6 +38,8 @@ class Trial:
         budget: text of the budget, or None.
         scale: "smoke", "default" or "full".
         threads: CPU threads of the fit.
+        device: "cpu" or "cuda[:i]".
+        precision: "fp32", "bf16" or "fp16".
     """
 
     task: str
@@ -49,6 +51,8 @@ class Trial:
     budget: str | None
     scale: str
     threads: int
+    device: str = "cpu"
+    precision: str = "fp32"
 
     @property
     def key(self) -> str:
@@ -61,7 +65,10 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Seconds of wall clock and of CPU, peak bytes of memory above the input, bytes of the saved model."""
+    """Seconds of wall clock and of CPU, peak bytes of memory above the input, bytes of the saved model.
+
+    `device_memory` is the peak of what the fit and the predictions allocated on a GPU, in bytes.
+    """
 
     fit_wall: float
     fit_cpu: float
@@ -69,6 +76,7 @@ class Cost:
     predict_cpu: float
     peak_memory: int
     model_size: int | None
+    device_memory: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

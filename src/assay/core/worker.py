@@ -28,6 +28,8 @@ def execute(trial: Trial, task: Task, data: Any, method: Any, folder: Path) -> R
         scale=trial.scale,  # type: ignore[arg-type]
         folder=folder,
         threads=trial.threads,
+        device=trial.device,
+        precision=trial.precision,
         progress=_progress_file(folder / "progress"),
     )
     try:
@@ -56,6 +58,7 @@ def _measured(task: Task, data: Any, method: Any, run: Run, folder: Path) -> Res
     outputs = task.predict(model, test, run)
     predict_wall, predict_cpu = predict.read()
     peak = max(_peak_memory() - baseline, 0)
+    device_memory = _device_memory(run.device)
     metrics = {name: float(value) for name, value in task.score(outputs, test).items()}
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
@@ -74,6 +77,7 @@ def _measured(task: Task, data: Any, method: Any, run: Run, folder: Path) -> Res
         predict_cpu=predict_cpu,
         peak_memory=peak,
         model_size=size,
+        device_memory=device_memory,
     )
     rows = len(test) if hasattr(test, "__len__") else None
     return Result(status="ok", metrics=metrics, cost=cost, curve=curve, test_rows=rows)
@@ -115,6 +119,14 @@ def _peak_memory() -> int:
         pass
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _device_memory(device: str) -> int | None:
+    """Peak bytes that torch allocated on the device; the process is the trial's own, so all of it counts."""
+    torch: Any = sys.modules.get("torch")
+    if device == "cpu" or torch is None:
+        return None
+    return int(torch.cuda.max_memory_allocated(device))
 
 
 def _progress_file(path: Path) -> Callable[[float, str], None]:
