@@ -42,10 +42,8 @@ class Batches:
         sizes = [len(array) for array in self.arrays]
         if not sizes or len(set(sizes)) > 1:
             raise ValueError(f"expected arrays with the same number of rows, got {sizes}")
-        if not 0 < batch_size or (drop_last and sizes[0] < batch_size):
-            raise ValueError(
-                f"expected a batch size from 1 to the number of rows, {sizes[0]}; got {batch_size}"
-            )
+        if batch_size < 1 or (drop_last and sizes[0] < batch_size):
+            raise ValueError(f"expected a batch size from 1 to the {sizes[0]} rows, got {batch_size}")
         if batch_size % world or (world > 1 and not drop_last):
             raise ValueError(
                 f"expected whole batches that {world} ranks can share equally, got batch size {batch_size}"

@@ -1,5 +1,6 @@
 """What a training leaves behind: the scalars of its steps, and how fast it went."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -38,7 +39,7 @@ class History:
 
     @property
     def examples_per_second(self) -> float:
-        """Over the last nine tenths of the steps, because the first ones also warm up; 0 if there are none."""
+        """Over the last nine tenths of the steps, because the first ones also warm up; 0 without steps."""
         if len(self.records) < 2:
             return self.examples / self.seconds if self.seconds else 0.0
         first, last = self.records[len(self.records) // 10], self.records[-1]
@@ -57,7 +58,7 @@ class History:
         if points is None or len(found) <= points:
             return [(float(step), value) for step, value in found]
         edges = [round(i * len(found) / points) for i in range(points + 1)]
-        stretches = [found[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        stretches = [found[a:b] for a, b in itertools.pairwise(edges)]
         return [(float(stretch[-1][0]), _mean([value for _, value in stretch])) for stretch in stretches]
 
 
