@@ -1,8 +1,11 @@
 """Members of zip, tar and Debian archives, read into memory; nothing is extracted to disk."""
 
 import io
+import lzma
 import tarfile
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 _AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
@@ -24,6 +27,20 @@ def read_member(archive: Path, *members: str) -> bytes:
         content = _read(content, member, where)
         where = f"{where}/{member}"
     return content
+
+
+def read_members(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The content of all files in a tar archive whose path is `wanted`, read in one pass.
+
+    Raises:
+        ValueError: it is no tar archive.
+    """
+    try:
+        with tarfile.open(archive) as tarred:
+            found = ((entry.name, tarred.extractfile(entry)) for entry in tarred if wanted(entry.name))
+            return {name: content.read() for name, content in found if content is not None}
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"{archive.name}: expected a tar archive ({error})") from None
 
 
 def _read(archive: bytes, member: str, where: str) -> bytes:

@@ -190,7 +190,7 @@ class Table:
         for column in self.columns:
             if column.name == name:
                 return column
-        raise ContractError(f"{self.name}: no column {name!r}{_nearest(name, self.names)}")
+        raise ContractError(f"{self.name}: no column {name!r}{nearest(name, self.names)}")
 
     def __repr__(self) -> str:
         return f"Table({self.name!r}, {self.num_rows} rows, {len(self.columns)} columns)"
@@ -250,7 +250,7 @@ class Table:
         absent = [field.name for field in schema if field.name not in self]
         if absent:
             more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-            hint = _nearest(absent[0], self.names)
+            hint = nearest(absent[0], self.names)
             raise ContractError(f"{self.name}: expected a column {absent[0]!r}{more}, got none{hint}")
         try:
             return replace(self, columns=tuple(self[field.name].align(field) for field in schema))
@@ -303,7 +303,7 @@ class Table:
         return open_ipc(path)
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
+def nearest(name: str, names: Sequence[str]) -> str:
     """`; did you mean ...?` or what there is, for a name that is not among `names`."""
     import difflib
 
