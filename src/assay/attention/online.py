@@ -1,0 +1,128 @@
+"""Online softmax: one pass over the keys, with a running maximum and a running sum.
+
+A row of attention needs the largest score and the sum of exponentials before it can weigh a value; kept as a
+state that absorbs keys block by block, and of which two can be merged, neither is needed in advance.
+
+Reference:
+    Milakov, Gimelshein. "Online normalizer calculation for softmax". 2018. arXiv:1805.02867v2
+    Rabe, Staats. "Self-attention Does Not Need O(n^2) Memory". 2021. arXiv:2112.05682v3
+    Implements: Algorithm 3 of the first (the recurrence), Section 2 of the second (the same with values).
+    Departs: scores come in units of ln 2 and exponentials are powers of 2; the backward pass recomputes the
+        probabilities from the log-sum-exp, as FlashAttention does, where Rabe and Staats use checkpoints.
+    Omits: the chunks of queries of Rabe and Staats; with them it is FlashAttention 2.
+    Verified: naive loops to 1e-12, `torch.logsumexp`, any partition and any order of merging.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from assay.attention.operands import LOG2E, Operands, Sizes, slices
+from assay.attention.pattern import blocks
+
+LN2 = math.log(2)
+
+
+@dataclass
+class State:
+    """What rows know of the keys seen so far.
+
+    Args:
+        m: the greatest score, in units of ln 2, [..., rows, 1]; minus infinity before anything was seen.
+        l: the sum of 2^(score - m), [..., rows, 1].
+        o: the sum of 2^(score - m) times value, [..., rows, Dv].
+    """
+
+    m: Tensor
+    l: Tensor  # noqa: E741, the papers' letter
+    o: Tensor
+
+    @classmethod
+    def empty(cls, *shape: int, dim: int, dtype: torch.dtype, device: torch.device | None = None) -> "State":
+        """The identity of merging, for rows of this shape."""
+        zero = torch.zeros(*shape, 1, dtype=dtype, device=device)
+        return cls(zero - math.inf, zero, zero.new_zeros(*shape, dim))
+
+    def absorb(self, scores: Tensor, values: Tensor) -> None:
+        """Takes in a block of keys: m' = max(m, max s), a = 2^(m - m'), l' = a l + sum p, o' = a o + p v.
+
+        Args:
+            scores: [..., rows, keys] in units of ln 2; overwritten.
+            values: [..., keys, Dv].
+        """
+        m = torch.maximum(self.m, scores.amax(-1, keepdim=True))
+        shift = m.masked_fill(m == -math.inf, 0.0)  # (-inf) - (-inf) is not a number.
+        decay = (self.m - shift).exp2_()
+        p = scores.sub_(shift).exp2_()
+        self.m = m
+        self.l = p.sum(-1, keepdim=True).add_(self.l * decay)
+        self.o = torch.matmul(p, values).add_(self.o * decay)
+
+    def output(self) -> Tensor:
+        """The weighted mean of the values, zero for a row that has seen none."""
+        return self.o / self.l.masked_fill(self.l == 0, 1.0)
+
+    def lse(self) -> Tensor:
+        """The natural logarithm of the sum of the scores' exponentials, [..., rows]."""
+        return (self.m + self.l.log2()).mul(LN2).squeeze(-1)
+
+
+def merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention over the union of two disjoint sets of keys: out [..., rows, Dv] and lse [..., rows].
+
+    Args:
+        out, lse, other, other_lse: attention over each set, with natural log-sum-exp; minus infinity says
+            that the set is empty for a row, and then the other side comes back bit for bit.
+    """
+    m = torch.maximum(lse, other_lse)
+    shift = m.masked_fill(m == -math.inf, 0.0)
+    first, second = (lse - shift).exp(), (other_lse - shift).exp()
+    total = first + second
+    share = total.masked_fill(total == 0, 1.0)
+    merged = (out * (first / share)[..., None] + other * (second / share)[..., None]).to(out.dtype)
+    merged = torch.where((other_lse == -math.inf)[..., None], out, merged)
+    merged = torch.where((lse == -math.inf)[..., None], other, merged)
+    alone = torch.where(lse == -math.inf, other_lse, lse)
+    either = (lse == -math.inf) | (other_lse == -math.inf)
+    return merged, torch.where(either, alone, shift + total.log())
+
+
+def online_rows(stream: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """out [..., rows, Dv] and natural lse [..., rows] of rows whose keys come as a stream, in O(rows) memory.
+
+    Args:
+        stream: blocks of scores [..., rows, keys] and values [..., keys, Dv].
+
+    Raises:
+        ValueError: the stream is empty.
+    """
+    state = None
+    for scores, values in stream:
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        if state is None:
+            shape = scores.shape[:-1]
+            dim = values.shape[-1]
+            state = State.empty(*shape, dim=dim, dtype=scores.dtype, device=scores.device)
+        state.absorb(scores * LOG2E, values.to(scores.dtype))
+    if state is None:
+        raise ValueError("expected at least one block of scores and values, got an empty stream")
+    return state.output(), state.lse()
+
+
+def forward(operands: Operands, out: Tensor, lse: Tensor, sizes: Sizes) -> None:
+    """Fills out [heads, Nq, Dv] and lse [heads, Nq]: all queries absorb one block of keys after another.
+
+    Args:
+        sizes: how many keys are absorbed at once; rows count for nothing.
+    """
+    rows = range(operands.nq)
+    for heads in blocks(range(operands.num_heads), 1):
+        state = State.empty(1, operands.nq, dim=out.shape[-1], dtype=operands.dtype, device=out.device)
+        queries = operands.queries(heads, rows) * operands.unit
+        for columns in blocks(range(operands.nk), sizes.columns):
+            scores = operands.scores(queries, operands.keys(heads, columns), heads, rows, columns)
+            state.absorb(scores, operands.values(heads, columns))
+        out[slices(heads)], lse[slices(heads)] = state.output(), state.lse()
