@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from assay.image_text.clip_model import CLIPConfig, CLIPModel, CLIPVisionConfig
+from assay.image_text.open_clip import from_open_clip, to_open_clip
+from assay.image_text.text_transformer import TextConfig
+
+VISION = CLIPVisionConfig(
+    hidden_size=30,
+    intermediate_size=50,
+    num_hidden_layers=2,
+    num_attention_heads=5,
+    image_size=21,
+    patch_size=7,
+    hidden_act="gelu",
+)
+TEXT = TextConfig(
+    vocab_size=37,
+    hidden_size=24,
+    intermediate_size=40,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    max_position_embeddings=11,
+    bos_token_id=35,
+    eos_token_id=36,
+    pad_token_id=0,
+    hidden_act="gelu",
+)
+
+
+def model():
+    return CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=18))
+
+
+def test_names_and_shapes_are_open_clips():
+    ours = model()
+    out = to_open_clip(ours)
+    assert out["visual.proj"].shape == (30, 18)
+    assert out["text_projection"].shape == (24, 18)
+    assert torch.equal(out["text_projection"], ours.text_projection.weight.T)
+    assert out["visual.transformer.resblocks.1.attn.in_proj_weight"].shape == (90, 30)
+    assert out["transformer.resblocks.2.attn.in_proj_bias"].shape == (72,)
+    assert out["visual.conv1.weight"].shape == (30, 3, 7, 7)
+    assert out["visual.positional_embedding"].shape == (10, 30)
+    assert {"visual.class_embedding", "visual.ln_pre.weight", "visual.ln_post.bias", "logit_scale"} < set(out)
+    assert {"token_embedding.weight", "positional_embedding", "ln_final.weight"} < set(out)
+    assert {"transformer.resblocks.0.mlp.c_fc.weight", "transformer.resblocks.0.mlp.c_proj.bias"} < set(out)
+    assert sum(t.numel() for t in out.values()) == sum(p.numel() for p in ours.parameters())
+
+
+def test_stacked_queries_keys_and_values_are_multihead_attentions():
+    """The stacked matrix is the one of torch's own module, of which open_clip's blocks are built."""
+    block = model().double().text_model.blocks[0]
+    reference = torch.nn.MultiheadAttention(24, 4, batch_first=True).double()
+    with torch.no_grad():
+        reference.in_proj_weight.copy_(block.attention.qkv.weight)
+        reference.in_proj_bias.copy_(block.attention.qkv.bias)
+        reference.out_proj.load_state_dict(block.attention.out.state_dict())
+    x = torch.randn(2, 7, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.allclose(block.attention(x), reference(x, x, x, need_weights=False)[0], atol=1e-12)
+
+
+def test_there_and_back_is_the_same_model():
+    ours = model()
+    tensors = {**to_open_clip(ours), "attn_mask": torch.zeros(11, 11)}
+    again = from_open_clip(tensors, hidden_act="gelu", head_dim=6)
+    assert again.config.text_config == TEXT
+    assert again.config.vision_config.num_attention_heads == 5
+    assert again.config.vision_config == VISION
+    for name, p in ours.state_dict().items():
+        assert torch.equal(again.state_dict()[name], p), name
+
+
+def test_other_weights_are_refused():
+    tensors = to_open_clip(model())
+    with pytest.raises(ValueError, match="got no 'visual.conv1.weight'"):
+        from_open_clip({k: v for k, v in tensors.items() if k != "visual.conv1.weight"}, hidden_act="gelu")
+    with pytest.raises(ValueError, match="1 missing: ln_final.bias"):
+        from_open_clip(
+            {k: v for k, v in tensors.items() if k != "ln_final.bias"}, hidden_act="gelu", head_dim=6
+        )

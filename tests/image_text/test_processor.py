@@ -1,0 +1,80 @@
+import json
+
+import numpy as np
+import pytest
+
+from assay.image_text.processor import HALF, ImageProcessor, NaFlexProcessor, patch_grid
+
+pytest.importorskip("PIL")
+transformers = pytest.importorskip("transformers")
+
+SIZES = [(37, 53), (53, 37), (20, 20), (200, 31), (17, 90), (224, 224)]
+IMAGES = [np.random.default_rng(i).integers(0, 256, (*size, 3), np.uint8) for i, size in enumerate(SIZES)]
+
+
+def test_equals_transformers_for_clip():
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    theirs = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size={"height": 24, "width": 24})
+    wanted = theirs(IMAGES, return_tensors="np", input_data_format="channels_last")["pixel_values"]
+    assert np.abs(ImageProcessor(size=24)(IMAGES) - wanted).max() < 1e-5
+
+
+def test_equals_transformers_for_siglip():
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    theirs = SiglipImageProcessorPil(size={"height": 24, "width": 24})
+    wanted = theirs(IMAGES, return_tensors="np", input_data_format="channels_last")["pixel_values"]
+    ours = ImageProcessor(size=24, fit="stretch", mean=HALF, std=HALF)
+    assert np.abs(ours(IMAGES) - wanted).max() < 1e-5
+
+
+def test_equals_transformers_for_siglip2():
+    from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
+
+    theirs = Siglip2ImageProcessorPil(patch_size=8, max_num_patches=20)
+    wanted = theirs(IMAGES, return_tensors="np", input_data_format="channels_last")
+    patches, padding, grids = NaFlexProcessor(patch_size=8, max_num_patches=20)(IMAGES)
+    assert np.array_equal(grids, wanted["spatial_shapes"])
+    assert np.array_equal(~padding, wanted["pixel_attention_mask"].astype(bool))
+    assert np.abs(patches - wanted["pixel_values"]).max() < 1e-5
+
+
+def test_grids_never_have_more_patches_than_places():
+    rng = np.random.default_rng(0)
+    for height, width in rng.integers(1, 2000, (200, 2)).tolist():
+        if max(height, width) / min(height, width) > 200:
+            continue
+        rows, columns = patch_grid(height, width, 16, 256)
+        assert rows >= 1
+        assert columns >= 1
+        assert rows * columns <= 256
+        if 4 <= rows <= 64 and 4 <= columns <= 64:  # Rounding to whole patches is all that bends them.
+            assert abs(np.log(rows / columns * width / height)) < 1 / min(rows, columns) + 0.01
+    assert patch_grid(512, 512, 16, 256) == (16, 16)
+
+
+@pytest.mark.parametrize(
+    "processor", [ImageProcessor(size=24), ImageProcessor(size=32, fit="stretch", resample="bilinear")]
+)
+def test_is_saved_as_transformers_reads_it_and_loaded(processor, tmp_path):
+    processor.save(tmp_path)
+    assert ImageProcessor.load(tmp_path) == processor
+    kind = (
+        "clip.image_processing_pil_clip" if processor.fit == "crop" else "siglip.image_processing_pil_siglip"
+    )
+    name = "CLIPImageProcessorPil" if processor.fit == "crop" else "SiglipImageProcessorPil"
+    module = __import__(f"transformers.models.{kind}", fromlist=[name])
+    theirs = getattr(module, name)(**json.loads((tmp_path / "preprocessor_config.json").read_text()))
+    wanted = theirs(IMAGES, return_tensors="np", input_data_format="channels_last")["pixel_values"]
+    assert np.abs(processor(IMAGES) - wanted).max() < 1e-5
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="expected the description of an image processor"):
+        ImageProcessor.load(tmp_path)
+    ImageProcessor(size=24).save(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "crop_size": 20}))
+    with pytest.raises(ValueError, match="got 20 of 24"):
+        ImageProcessor.load(tmp_path)
