@@ -9,10 +9,25 @@ from assay.image_text.text_transformer import TextConfig
 transformers = pytest.importorskip("transformers")
 
 # Image, patch, depths, heads and widths all differ, so that no transposed tensor passes.
-TEXT = {"vocab_size": 37, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 4,
-            "max_position_embeddings": 11, "bos_token_id": 34, "eos_token_id": 35, "pad_token_id": 1}  # fmt: skip
-VISION = {"hidden_size": 30, "intermediate_size": 50, "num_hidden_layers": 2, "num_attention_heads": 5,
-              "image_size": 21, "patch_size": 7}  # fmt: skip
+TEXT = {
+    "vocab_size": 37,
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 11,
+    "bos_token_id": 34,
+    "eos_token_id": 35,
+    "pad_token_id": 1,
+}
+VISION = {
+    "hidden_size": 30,
+    "intermediate_size": 50,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 5,
+    "image_size": 21,
+    "patch_size": 7,
+}
 
 
 def tokens(count=3, length=9, eos=35, seed=0):
@@ -90,7 +105,7 @@ def test_another_model_and_missing_tensors_are_named(tmp_path):
         CLIPModel.from_pretrained(tmp_path)
     config["text_config"]["num_hidden_layers"] = 4
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="16 missing: text_model.encoder.layers.3"):
+    with pytest.raises(ValueError, match=r"16 missing: text_model.encoder.layers.3"):
         CLIPModel.from_pretrained(tmp_path)
 
 

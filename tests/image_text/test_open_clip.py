@@ -73,9 +73,9 @@ def test_there_and_back_is_the_same_model():
 
 def test_other_weights_are_refused():
     tensors = to_open_clip(model())
-    with pytest.raises(ValueError, match="got no 'visual.conv1.weight'"):
+    with pytest.raises(ValueError, match=r"got no 'visual.conv1.weight'"):
         from_open_clip({k: v for k, v in tensors.items() if k != "visual.conv1.weight"}, hidden_act="gelu")
-    with pytest.raises(ValueError, match="1 missing: ln_final.bias"):
+    with pytest.raises(ValueError, match=r"1 missing: ln_final.bias"):
         from_open_clip(
             {k: v for k, v in tensors.items() if k != "ln_final.bias"}, hidden_act="gelu", head_dim=6
         )

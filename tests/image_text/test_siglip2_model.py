@@ -11,10 +11,23 @@ from assay.image_text.siglip_model import (
 
 transformers = pytest.importorskip("transformers")
 
-TEXT = {"vocab_size": 37, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 4,
-            "max_position_embeddings": 11, "projection_size": 30}  # fmt: skip
-VISION = {"hidden_size": 30, "intermediate_size": 50, "num_hidden_layers": 2, "num_attention_heads": 5,
-              "num_patches": 9, "patch_size": 7}  # fmt: skip
+TEXT = {
+    "vocab_size": 37,
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 11,
+    "projection_size": 30,
+}
+VISION = {
+    "hidden_size": 30,
+    "intermediate_size": 50,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 5,
+    "num_patches": 9,
+    "patch_size": 7,
+}
 GRIDS = torch.tensor([[3, 3], [2, 4], [1, 5]])
 PLACES = 10
 
@@ -45,8 +58,12 @@ def test_equals_transformers_through_the_files(tmp_path):
     model = SigLIP2Model.from_pretrained(tmp_path / "theirs").double()
     x, padding = patches()
     found = model(x, padding, GRIDS, tokens())
-    inputs = {"input_ids": tokens(), "pixel_values": x, "pixel_attention_mask": (~padding).int(),
-                  "spatial_shapes": GRIDS}  # fmt: skip
+    inputs = {
+        "input_ids": tokens(),
+        "pixel_values": x,
+        "pixel_attention_mask": (~padding).int(),
+        "spatial_shapes": GRIDS,
+    }
     wanted = reference(**inputs).logits_per_image
     assert (found - wanted).abs().max() < 1e-5  # It resizes positions in float32.
     square = {**inputs, "input_ids": tokens()[:1]}

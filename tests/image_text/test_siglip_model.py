@@ -12,10 +12,23 @@ from assay.image_text.siglip_model import (
 
 transformers = pytest.importorskip("transformers")
 
-TEXT = {"vocab_size": 37, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 4,
-            "max_position_embeddings": 11, "projection_size": 30}  # fmt: skip
-VISION = {"hidden_size": 30, "intermediate_size": 50, "num_hidden_layers": 2, "num_attention_heads": 5,
-              "image_size": 21, "patch_size": 7}  # fmt: skip
+TEXT = {
+    "vocab_size": 37,
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 11,
+    "projection_size": 30,
+}
+VISION = {
+    "hidden_size": 30,
+    "intermediate_size": 50,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 5,
+    "image_size": 21,
+    "patch_size": 7,
+}
 
 
 def tokens(count=3, length=11):
@@ -82,7 +95,7 @@ def test_the_filling_is_part_of_a_text():
     changed = tokens()
     changed[:, -1] = (changed[:, -1] + 1) % 37
     assert (model.text_features(changed) - model.text_features(tokens())).abs().min() > 0
-    with pytest.raises(ValueError, match="filled up to 11 tokens.*, got 8"):
+    with pytest.raises(ValueError, match=r"filled up to 11 tokens.*, got 8"):
         model.text_features(tokens()[:, :8])
 
 

@@ -135,7 +135,7 @@ class NaFlexProcessor:
     std: Colour = HALF
 
     def __call__(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Patches (float32 [count, places, values]), where they are filling (bool), and grids (int64 [count, 2]).
+        """Patches, float32 [count, places, values]; where they are filling; grids, int64 [count, 2].
 
         Args:
             images: uint8 [height, width, 3], of any sizes.
@@ -143,7 +143,8 @@ class NaFlexProcessor:
         side = self.patch_size
         patches = np.zeros((len(images), self.max_num_patches, 3 * side**2), np.float32)
         grids = np.array(
-            [patch_grid(*image.shape[:2], side, self.max_num_patches) for image in images], np.int64
+            [patch_grid(image.shape[0], image.shape[1], side, self.max_num_patches) for image in images],
+            np.int64,
         ).reshape(-1, 2)
         for place, image, (rows, columns) in zip(patches, images, grids.tolist(), strict=True):
             scaled = resized(image, rows * side, columns * side, "bilinear")

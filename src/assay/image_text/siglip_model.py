@@ -1,4 +1,4 @@
-"""SigLIP's architecture: no class token but a learned probe that attends to the patches; texts without a mask.
+"""SigLIP's architecture: a learned probe attends to the patches in place of a class token; texts have no mask.
 
 Reference:
     Zhai, Mustafa, Kolesnikov, Beyer. "Sigmoid Loss for Language Image Pre-Training". ICCV 2023.
