@@ -3,10 +3,12 @@
 The peers are the methods as one writes them in PyTorch: conditionals one after another for FVSBN and NADE,
 masked linear layers for MADE, automatic differentiation, torch.optim.Adam, and for a sample of MADE one pass
 of the whole network per variable. All work on the same binarised MNIST digits in float32, with one thread, in
-turns. The numbers are CPU seconds.
+turns. The numbers are CPU seconds, median [least, largest]. MADE with eight sets of masks, which have no staircase in common, is shown
+without a target: the libraries train one set.
 """
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -23,14 +25,16 @@ from assay.core.run import Run
 from assay.density.autoregressive import Sweep
 from assay.density.contract import BinaryData
 from assay.density.fvsbn import FVSBN, before, fvsbn_gradient
-from assay.density.made import MADE, made_gradient, masks
+from assay.density.made import MADE, MADEModel, made_gradient, masks
 from assay.density.model import Array, Weights
 from assay.density.nade import NADE, nade_complete, nade_gradient, start_weights
+from assay.density.panels import split
 from assay.density.task import task
 from assay.density.training import Adam, threads
 
 TARGET = 0.5
 _BATCH = 100
+_EIGHT = "MADE, 8 sets of masks"
 console = Console(width=110)
 
 
@@ -84,21 +88,25 @@ class TorchNADE(nn.Module):
 
 
 class TorchMADE(nn.Module):
-    """Masked linear layers."""
+    """Masked linear layers; training cycles through sets of masks."""
 
-    def __init__(self, D: int, hidden: int) -> None:
+    def __init__(self, D: int, hidden: int, num_masks: int = 1) -> None:
         super().__init__()
-        degrees = [np.arange(1, D + 1), np.random.default_rng(0).integers(1, D, hidden)]
-        (first, output), direct = masks(degrees)
-        self.cuts = [torch.tensor(m.T, dtype=torch.float32) for m in (first, output, direct)]
+        rng, self.sets, self.turn = np.random.default_rng(0), [], 0
+        for number in range(num_masks):
+            order = rng.permutation(D) if number else np.arange(D)
+            (first, output), direct = masks([order + 1, rng.integers(1, D, hidden)])
+            self.sets.append([torch.tensor(m.T, dtype=torch.float32) for m in (first, output, direct)])
         self.layers = nn.ModuleList((nn.Linear(D, hidden), nn.Linear(hidden, D), nn.Linear(D, D)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The log-odds of every bit."""
+        """The log-odds of every bit; while it is trained, each time by the next set of masks."""
+        self.turn = (self.turn + 1) % len(self.sets) if torch.is_grad_enabled() else 0
+        cuts = self.sets[self.turn]
 
         def layer(i: int, x: Tensor) -> Tensor:
             linear = self.layers[i]
-            return nn.functional.linear(x, linear.weight * self.cuts[i], linear.bias)
+            return nn.functional.linear(x, linear.weight * cuts[i], linear.bias)
 
         return layer(1, torch.relu(layer(0, x))) + layer(2, x)
 
@@ -143,8 +151,23 @@ def our_epoch(
     return epoch
 
 
-def turns(arms: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The median CPU seconds of each arm, the arms taking turns."""
+def made_arm(
+    hidden: int, num_masks: int, data: BinaryData
+) -> tuple[MADEModel, Weights, Callable[[Weights, Array], tuple[float, Weights]], TorchMADE]:
+    """MADE with so many sets of masks: a model, what is trained, its gradient, and the same in torch."""
+    method = MADE(hidden=hidden, num_masks=num_masks, random_orders=num_masks > 1)
+    model = method.fit(data, run=Run(budget=Budget(1, "steps")))
+    plan, sets = model.partition()
+    cut = itertools.cycle(sets)
+
+    def gradient(weights: Weights, x: Array) -> tuple[float, Weights]:
+        return made_gradient(x, weights, next(cut), 1, plan)
+
+    return model, split(model.weights, plan), gradient, TorchMADE(data.num_variables, hidden, num_masks)
+
+
+def turns(arms: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """The CPU seconds of each arm, turn by turn."""
     taken: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(repeats + 1):
         for name, work in arms.items():
@@ -152,7 +175,12 @@ def turns(arms: dict[str, Callable[[], object]], repeats: int) -> dict[str, floa
             work()
             if turn:  # The first is for warming up.
                 taken[name].append(time.process_time() - start)
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+    return taken
+
+
+def spread(seconds: list[float]) -> str:
+    """Median and range."""
+    return f"{statistics.median(seconds):.3f} [{min(seconds):.3f}, {max(seconds):.3f}]"
 
 
 def sampled(model: nn.Module, num: int, D: int) -> Callable[[], object]:
@@ -172,19 +200,19 @@ def compare(hidden: int, rows: int, draws: int, repeats: int) -> list[tuple[str,
     D, one_step = data.num_variables, Run(budget=Budget(1, "steps"))
     fvsbn = FVSBN().fit(data, run=one_step)
     nade = NADE(hidden=hidden).fit(data, run=one_step)
-    made = MADE(hidden=hidden, num_masks=1, random_orders=False).fit(data, run=one_step)
-    earlier, cut = before(fvsbn.structure["orders"][0]), made.cuts(0)
+    earlier = before(fvsbn.structure["orders"][0])
     arms = {
-        "FVSBN": (fvsbn, lambda w, x: fvsbn_gradient(x, w, earlier), TorchFVSBN(D)),
-        "NADE": (nade, lambda w, x: nade_gradient(x, w), TorchNADE(D, hidden)),
-        "MADE": (made, lambda w, x: made_gradient(x, w, cut, 1), TorchMADE(D, hidden)),
+        "FVSBN": (fvsbn, fvsbn.weights, lambda w, x: fvsbn_gradient(x, w, earlier), TorchFVSBN(D)),
+        "NADE": (nade, nade.weights, lambda w, x: nade_gradient(x, w), TorchNADE(D, hidden)),
+        "MADE": made_arm(hidden, 1, data),
+        _EIGHT: made_arm(hidden, 8, data),
     }
     table = Table("", "assay s", "PyTorch s", "ratio", title=f"{D} variables, {hidden} hidden units")
     ratios = []
-    for name, (model, gradient, theirs) in arms.items():
+    for name, (model, weights, gradient, theirs) in arms.items():
         work = {
             f"{name}: an epoch of {rows} rows": (
-                our_epoch(gradient, model.weights, data.x, _BATCH),
+                our_epoch(gradient, weights, data.x, _BATCH),
                 torch_epoch(theirs, data.x, _BATCH),
             ),
             f"{name}: {draws} samples": (
@@ -194,8 +222,8 @@ def compare(hidden: int, rows: int, draws: int, repeats: int) -> list[tuple[str,
         }
         for what, (mine, other) in work.items():
             seconds = turns({"assay": mine, "torch": other}, repeats)
-            ratio = seconds["assay"] / seconds["torch"]
-            table.add_row(what, f"{seconds['assay']:.3f}", f"{seconds['torch']:.3f}", f"{ratio:.3f}")
+            ratio = statistics.median(seconds["assay"]) / statistics.median(seconds["torch"])
+            table.add_row(what, spread(seconds["assay"]), spread(seconds["torch"]), f"{ratio:.3f}")
             ratios.append((what, ratio))
     console.print(table)
     return ratios
@@ -215,10 +243,10 @@ def linear_sampling(hidden: int, draws: int, repeats: int) -> float:
         arms[str(D)] = draw
     seconds = turns(arms, repeats)
     table = Table("variables", "seconds", "microseconds per variable", title=f"NADE: {draws} samples")
-    for D, value in seconds.items():
-        table.add_row(D, f"{value:.3f}", f"{value / int(D) * 1e6:.1f}")
+    for D, found in seconds.items():
+        table.add_row(D, spread(found), f"{statistics.median(found) / int(D) * 1e6:.1f}")
     console.print(table)
-    return seconds["1600"] / seconds["200"] / 8
+    return statistics.median(seconds["1600"]) / statistics.median(seconds["200"]) / 8
 
 
 def main() -> None:
@@ -233,7 +261,8 @@ def main() -> None:
         growth = linear_sampling(100, 100, options.repeats)
     console.print(f"ratios to plain PyTorch (target: at most {TARGET})", style="bold")
     for what, ratio in ratios:
-        console.print(f"  {ratio:6.3f}  {'ok  ' if ratio <= TARGET else 'MISS'}  {what}")
+        verdict = "    " if _EIGHT in what else "ok  " if ratio <= TARGET else "MISS"
+        console.print(f"  {ratio:6.3f}  {verdict}  {what}")
     console.print(f"  {growth:6.3f}  NADE: cost of a sample per variable, 1,600 against 200 (linear: 1)")
 
 

@@ -9,6 +9,7 @@ from assay.density.contract import BinaryData
 from assay.density.fvsbn import FVSBNModel
 from assay.density.likelihood import log_likelihood
 from assay.density.made import MADE, cuts, draw_degrees, made_gradient, made_logits, masked, masks
+from assay.density.panels import joined, panels, split
 
 FAMILIES = ["made", "deep-made", "undirected-made", "made-without-hidden"]
 
@@ -101,10 +102,10 @@ class TestNetwork:
         degrees = model.degrees(0)
 
         def naive(w):
-            logits, _ = made_logits(x, masked(w, cuts(degrees)), len(degrees) - 1)
+            logits, _ = made_logits(x, masked(w, cuts(degrees)), len(degrees) - 1, model.plan)
             return -log_likelihood(logits, x).mean()
 
-        loss, slope = made_gradient(x, model.weights, model.cuts(0), len(degrees) - 1)
+        loss, slope = made_gradient(x, model.weights, model.cuts(0), len(degrees) - 1, model.plan)
         assert loss == pytest.approx(naive(model.weights), abs=1e-12)
         assert set(slope) == set(model.weights)
         for name, expected in finite_differences(naive, model.weights).items():
@@ -127,10 +128,26 @@ class TestNetwork:
             logits = logits + rows @ (w["direct"] * torch.tensor(direct))
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, rows, reduction="sum") / 6
         loss.backward()
-        value, slope = made_gradient(x, model.weights, model.cuts(0), len(degrees) - 1)
+        value, slope = made_gradient(x, model.weights, model.cuts(0), len(degrees) - 1, model.plan)
         assert value == pytest.approx(loss.item(), abs=1e-10)
         for name in w:
             assert slope[name] == pytest.approx(w[name].grad.numpy(), abs=1e-10), name
+
+    def test_panels_of_the_matrices_give_the_same_loss_and_gradient(self, family):
+        model = random_model(family, 9, hidden=14)
+        x = np.random.default_rng(2).integers(0, 2, (6, 9)).astype(float)
+        cut = model.cuts(0)
+        plan = {name: panels(name, mask > 0) for name, mask in cut.items()}
+        assert all(len(placed) > 1 for placed in plan.values())
+        loss, slope = made_gradient(x, model.weights, cut, model.num_hidden, model.plan)
+        weights = split(model.weights, plan)
+        value, parts = made_gradient(x, weights, split(cut, plan), model.num_hidden, plan)
+        assert value == pytest.approx(loss, abs=1e-12)
+        assert set(parts) == set(weights)
+        zeros = {name: np.zeros_like(w) for name, w in model.weights.items()}
+        found = joined(parts, plan, zeros)
+        for name, expected in slope.items():
+            assert found[name] == pytest.approx(expected, abs=1e-12), name
 
     def test_weights_that_are_cut_off_do_not_matter(self, family):
         model = random_model(family, 5)
@@ -166,6 +183,17 @@ class TestMethod:
             changed = model.weights[name] != start.weights[name]
             assert not changed[~mask].any()
             assert changed[mask].any()
+
+    @pytest.mark.parametrize("random_orders", [False, True])
+    def test_training_by_panels_is_training_of_the_whole(self, random_orders, monkeypatch):
+        method = MADE(hidden=10, max_epochs=4, num_masks=1, random_orders=random_orders)
+        parts = method.fit(self.data(), run=Run())
+        monkeypatch.setattr("assay.density.panels._WORTH_IT", 0)
+        whole = method.fit(self.data(), run=Run())
+        assert [moment.epoch for moment in parts.history] == [1, 2, 3, 4]
+        for name, w in whole.weights.items():
+            assert parts.weights[name] == pytest.approx(w, abs=1e-5), name
+            assert parts.history[1].weights[name] == pytest.approx(whole.history[1].weights[name], abs=1e-5)
 
     @pytest.mark.parametrize("hidden", [12, (8, 7), ()])
     def test_learns_and_still_sums_to_one(self, hidden):

@@ -32,7 +32,8 @@ from assay.density.likelihood import (
     sigmoid,
     smoothed_log_odds,
 )
-from assay.density.model import Array, Weights
+from assay.density.model import Array, Moment, Weights
+from assay.density.panels import Plan, back_product, joined, panels, product, slopes, split, whole
 from assay.density.training import check_settings, train
 
 Degrees = Sequence[NDArray[np.int64]]
@@ -68,7 +69,7 @@ def masks(degrees: Degrees) -> tuple[list[NDArray[np.bool_]], NDArray[np.bool_]]
     return layers + output, direct
 
 
-def cuts(degrees: Degrees, dtype: DTypeLike = np.float64) -> Weights:
+def cuts(degrees: Degrees, dtype: DTypeLike = np.float64) -> dict[str, Array]:
     """The masks as 0 and 1 by the name of the weights that they cut."""
     layers, direct = masks(degrees)
     named = {f"W{i}": mask for i, mask in enumerate(layers)} | {"direct": direct}
@@ -80,47 +81,57 @@ def masked(weights: Weights, cut: Weights) -> Weights:
     return {name: w * cut[name] if name in cut else w for name, w in weights.items()}
 
 
-def made_logits(x: Array, weights: Weights, num_hidden: int) -> tuple[Array, list[Array]]:
+def made_logits(x: Array, weights: Weights, num_hidden: int, plan: Plan) -> tuple[Array, list[Array]]:
     """The log-odds of every bit given those before it, and the hidden layers.
 
     Args:
         x: 0 and 1, of shape (rows, variables).
-        weights: masked: `W0`, `c0`, ... of the hidden layers, `W<num_hidden>` of the output, `direct` if
-            there are direct connections, and `b`.
+        weights: masked: the panels of `W0`, ... of the hidden layers, of `W<num_hidden>` of the output and
+            of `direct`, if there are direct connections; `c0`, ... and `b`.
         num_hidden: number of hidden layers.
+        plan: the panels of every matrix.
     """
     layers = [x]
     for i in range(num_hidden):
-        hidden = layers[-1] @ weights[f"W{i}"]
+        hidden = product(layers[-1], weights, plan[f"W{i}"])
         hidden += weights[f"c{i}"]
         layers.append(np.maximum(hidden, 0, out=hidden))
     logits = np.tile(weights["b"], (len(x), 1))
     if num_hidden:
-        logits += layers[-1] @ weights[f"W{num_hidden}"]
-    if "direct" in weights:
-        logits += x @ weights["direct"]
+        logits += product(layers[-1], weights, plan[f"W{num_hidden}"])
+    if "direct" in plan:
+        logits += product(x, weights, plan["direct"])
     return logits, layers[1:]
 
 
-def made_gradient(x: Array, weights: Weights, cut: Weights, num_hidden: int) -> tuple[float, Weights]:
-    """The mean negative log-likelihood of rows, and its gradient; the weights come unmasked."""
+def made_gradient(
+    x: Array, weights: Weights, cut: Weights, num_hidden: int, plan: Plan
+) -> tuple[float, Weights]:
+    """The mean negative log-likelihood of rows, and its gradient; the weights come unmasked.
+
+    Args:
+        x, weights, num_hidden, plan: as in `made_logits`, but for the masks.
+        cut: the masks as 0 and 1, by the names of the panels.
+    """
     open_ = masked(weights, cut)
-    logits, hidden = made_logits(x, open_, num_hidden)
+    logits, hidden = made_logits(x, open_, num_hidden, plan)
     loss = negative_log_likelihood(log_likelihood(logits, x))
     error = sigmoid(logits, out=logits)
     error -= x
     error /= len(x)
     slope = {"b": error.sum(axis=0)}
-    if "direct" in weights:
-        slope["direct"] = x.T @ error
+    if "direct" in plan:
+        slope |= slopes(x, error, plan["direct"])
     layers = [x, *hidden]
     for i in reversed(range(num_hidden + 1 if num_hidden else 0)):
-        slope[f"W{i}"] = layers[i].T @ error
+        slope |= slopes(layers[i], error, plan[f"W{i}"])
         if i:
-            error = error @ open_[f"W{i}"].T
+            error = back_product(error, open_, plan[f"W{i}"], layers[i].shape[1])
             error *= layers[i] > 0  # the derivative of the rectifier
             slope[f"c{i - 1}"] = error.sum(axis=0)
-    return loss, masked(slope, cut)
+    for name, mask in cut.items():
+        slope[name] *= mask
+    return loss, slope
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,8 +154,23 @@ class MADEModel(Autoregressive):
         return [self.structure["orders"][member] + 1, *hidden]
 
     def cuts(self, member: int) -> Weights:
-        """The masks as 0 and 1 in the type of the weights."""
-        return cuts(self.degrees(member), self.weights["b"].dtype)
+        """The masks of its matrices as 0 and 1 in the type of the weights."""
+        found = cuts(self.degrees(member), self.weights["b"].dtype)
+        return {name: mask for name, mask in found.items() if name in self.weights}
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Every matrix as its only panel."""
+        return {name: whole(name) for name, w in self.weights.items() if w.ndim == 2}
+
+    def partition(self) -> tuple[Plan, list[Weights]]:
+        """The panels of what any set of masks keeps, and every set of masks by panels.
+
+        What all of them cut need not be held while it is trained: for a single set that is half.
+        """
+        sets = [self.cuts(member) for member in range(self.num_members)]
+        plan = {name: panels(name, np.any([cut[name] for cut in sets], axis=0)) for name in self.plan}
+        return plan, [split(cut, plan) for cut in sets]
 
     @cached_property
     def _only(self) -> Weights:
@@ -156,7 +182,7 @@ class MADEModel(Autoregressive):
 
     def logits(self, x: Array, member: int = 0) -> Array:
         """The log-odds of every bit given those before it, under one set of masks."""
-        return made_logits(x, self._masked(member), self.num_hidden)[0]
+        return made_logits(x, self._masked(member), self.num_hidden, self.plan)[0]
 
     def complete(self, sweep: Sweep, member: int = 0) -> None:
         """Visits every variable in order. A unit of degree k is computed once, when k bits are known."""
@@ -216,19 +242,22 @@ class MADE:
     def fit(self, data: BinaryData, *, run: Run) -> MADEModel:
         """The fitted distribution."""
         model = self.start(data, run.rng("weights"), run.rng("orders"))
-        cut = [model.cuts(member) for member in range(self.num_masks)]
+        plan, sets = model.partition()
         turn = 0
 
         def gradient(weights: Weights, x: Array, rng: np.random.Generator) -> tuple[float, Weights]:
             nonlocal turn
             turn += 1
-            return made_gradient(x, weights, cut[turn % self.num_masks], model.num_hidden)
+            return made_gradient(x, weights, sets[turn % self.num_masks], model.num_hidden, plan)
+
+        def trained(weights: Weights) -> MADEModel:
+            return replace(model, weights=joined(weights, plan, model.weights))
 
         def score(weights: Weights, x: Bits) -> float:
-            return negative_log_likelihood(replace(model, weights=weights).log_prob(x))
+            return negative_log_likelihood(trained(weights).log_prob(x))
 
         weights, history = train(
-            model.weights,
+            split(model.weights, plan),
             gradient,
             score,
             data,
@@ -238,7 +267,8 @@ class MADE:
             max_epochs=self.max_epochs,
             patience=self.patience,
         )
-        return replace(model, weights=weights, history=history)
+        moments = [Moment(epoch, trained(then).weights) for epoch, then in history]
+        return replace(trained(weights), history=moments)
 
     def start(self, data: BinaryData, rng: np.random.Generator, drawing: np.random.Generator) -> MADEModel:
         """The model before training: independent bits."""
@@ -247,6 +277,8 @@ class MADE:
         if self.random_orders:
             orders = draw_orders(self.num_masks, D, drawing)
         degrees = [draw_degrees(order, self._hidden, drawing)[1:] for order in orders]
+        if self.num_masks == 1:  # Their order means nothing then, and sorted they are quicker to train.
+            degrees = [[np.sort(d) for d in degrees[0]]]
         structure = {f"degrees{i}": np.stack(d) for i, d in enumerate(zip(*degrees, strict=True))}
         weights = {"b": smoothed_log_odds(data.x).astype(np.float32)}
         below = D

@@ -117,12 +117,13 @@ def nade_complete(sweep: Sweep, weights: Weights, inverse: Array) -> None:
     """Visits every variable in the order of `inverse`: O(H) each, and less for a row whose bit is 0."""
     W, V, b, U = weights["W"], weights["V"], weights["b"], weights.get("U")
     running = np.tile(weights["c"], (len(sweep.x), 1))
-    hidden = sigmoid(running)
+    hidden, room = sigmoid(running), np.empty_like(running)
     for d in inverse.tolist():
         bit = sweep.visit(d, hidden @ V[d] + b[d])
         ones = np.flatnonzero(bit)
         if U is None:  # A 0 adds nothing to the sum: the hidden layer stays.
-            read = running[ones]
+            # With "clip" NumPy writes into the room directly; a new array each time would cost as much again.
+            read = np.take(running, ones, axis=0, out=room[: len(ones)], mode="clip")
             read += W[d]
             running[ones] = read
             hidden[ones] = sigmoid(read, out=read)

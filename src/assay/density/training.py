@@ -21,7 +21,7 @@ from assay.density.contract import BinaryData, Bits
 from assay.density.model import Array, Moment, Weights
 
 _HELD_OUT = 0.1
-_PART = 1 << 14  # numbers of a step taken at once
+_PART = 1 << 15  # numbers of a step taken at once
 _SHOWN = frozenset(np.unique(np.geomspace(1, 10_000, 60).round().astype(int)).tolist())
 
 Gradient = Callable[[Weights, Array, np.random.Generator], tuple[float, Weights]]
@@ -49,7 +49,10 @@ def held_out(data: BinaryData, run: Run) -> tuple[BinaryData, BinaryData]:
 
 
 class Adam:
-    """Steps that divide the running mean of the gradient by the root of the running mean of its square."""
+    """Steps that divide the running mean of the gradient by the root of the running mean of its square.
+
+    The means are kept as sums, m / (1 - beta1) and v / (1 - beta2), which are cheaper to keep up.
+    """
 
     def __init__(self, weights: Mapping[str, Array], learning_rate: float) -> None:
         self._weights, self._rate, self._time = weights, learning_rate, 0
@@ -60,15 +63,13 @@ class Adam:
         """Moves the weights, in place; they are contiguous."""
         beta1, beta2, epsilon = 0.9, 0.999, 1e-8
         self._time += 1
-        unbias = np.sqrt(1 - beta2**self._time)
-        rate = self._rate * unbias / (1 - beta1**self._time)
-        for g, m, v, w in self._parts(gradient):
-            scratch = np.subtract(g, m)
-            scratch *= 1 - beta1
-            m += scratch
+        unbias = np.sqrt((1 - beta2**self._time) / (1 - beta2))
+        rate = self._rate * unbias * (1 - beta1) / (1 - beta1**self._time)
+        for g, m, v, w, scratch in self._parts(gradient):
+            m *= beta1
+            m += g
             np.multiply(g, g, out=scratch)
-            scratch -= v
-            scratch *= 1 - beta2
+            v *= beta2
             v += scratch
             np.sqrt(v, out=scratch)
             scratch += epsilon * unbias
@@ -76,13 +77,14 @@ class Adam:
             scratch *= rate
             w -= scratch
 
-    def _parts(self, gradient: Weights) -> Iterator[tuple[Array, Array, Array, Array]]:
-        """Gradient, its means and the weights, in parts that a core's own cache holds."""
-        for name in self._weights:
+    def _parts(self, gradient: Weights) -> Iterator[tuple[Array, ...]]:
+        """Gradient, its means, the weights and as much room, in parts that a core's own cache holds."""
+        for name, weights in self._weights.items():
             flat = [a[name].reshape(-1) for a in (gradient, self._m, self._v, self._weights)]
-            for first in range(0, flat[0].size, _PART):
+            room = np.empty(min(weights.size, _PART), weights.dtype)
+            for first in range(0, weights.size, _PART):
                 g, m, v, w = (a[first : first + _PART] for a in flat)
-                yield g, m, v, w
+                yield g, m, v, w, room[: w.size]
 
 
 def train(
