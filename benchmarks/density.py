@@ -3,8 +3,8 @@
 The peers are the methods as one writes them in PyTorch: conditionals one after another for FVSBN and NADE,
 masked linear layers for MADE, automatic differentiation, torch.optim.Adam, and for a sample of MADE one pass
 of the whole network per variable. All work on the same binarised MNIST digits in float32, with one thread, in
-turns. The numbers are CPU seconds, median [least, largest]. MADE with eight sets of masks, which have no staircase in common, is shown
-without a target: the libraries train one set.
+turns. The numbers are CPU seconds, median [least, largest]. MADE with eight sets of masks, which have no
+staircase in common, is shown without a target: the libraries train one set.
 """
 
 import argparse

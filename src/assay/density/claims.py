@@ -69,7 +69,7 @@ claims: tuple[Claim, ...] = (
     Claim(
         name="density/made-direct-connections",
         statement="MADE gains from direct connections between its inputs and outputs.",
-        source=f"{_GERMAIN}, Section 3 (direct connections)",
+        source=f"{_GERMAIN} (direct connections from inputs to outputs)",
         predictions=(Prediction(greater="direct", smaller="hidden only", margin=0.2),),
         measure=race(
             "density",
@@ -90,7 +90,7 @@ claims: tuple[Claim, ...] = (
         name="density/made-sampled-masks",
         statement="MADE trained with several sets of masks, and averaged over them, is a better model than "
         "MADE with one.",
-        source=f"{_GERMAIN}, Sections 4.2 and 4.3 (order- and connectivity-agnostic training)",
+        source=f"{_GERMAIN} (order- and connectivity-agnostic training)",
         predictions=(Prediction(greater="eight masks", smaller="one mask", margin=0.5),),
         measure=race(
             "density",

@@ -6,11 +6,12 @@ that one pass gives all conditionals. Several sets of masks, each with its own o
 Reference:
     Germain, Gregor, Murray, Larochelle. "MADE: Masked Autoencoder for Distribution Estimation". ICML 2015.
     arXiv:1502.03509v2
-    Implements: the masks of Section 3 and, for deep networks, 4.1; direct connections from input to output;
-        order-agnostic and connectivity-agnostic training (4.2, 4.3) by cycling through sets of masks.
+    Implements: the masks, for deep networks too; direct connections from input to output; order-agnostic and
+        connectivity-agnostic training by cycling through sets of masks.
     Departs: the degrees of a hidden layer are spread evenly over their range and then shuffled, so that none
         is missing by chance; trained by Adam with early stopping; a sample costs one pass in all, because
-        every hidden unit is computed when the last bit that it sees is known.
+        every hidden unit is computed when the last bit that it sees is known; what no set of masks keeps is
+        left out of products and steps (see `assay.density.panels`).
     Verified: paths counted by loops; gradient by finite differences, 1e-7, and against torch's automatic
         differentiation, 1e-10; without hidden layers it is FVSBN, 1e-12.
 """

@@ -6,7 +6,7 @@ column to a running sum, so that all D conditionals together cost O(DH) instead 
 Reference:
     Larochelle, Murray. "The Neural Autoregressive Distribution Estimator". AISTATS 2011
     Implements: the conditionals p(x_d = 1 | x_<d) = sigmoid(b_d + V_d h_d), h_d = sigmoid(c + W_<d x_<d); the
-        running sum of Algorithm 1 and, backwards, its running gradient.
+        running sum and, backwards, its running gradient.
     Departs: trained by Adam with early stopping; V starts at zero, so that training starts at the
         independent model.
     Verified: loops that recompute every hidden layer, 1e-12; gradient by finite differences, 1e-7, and
