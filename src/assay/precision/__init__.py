@@ -1,0 +1,1 @@
+"""Precision: train in fewer bits."""
