@@ -1,4 +1,5 @@
 import dataclasses
+import fcntl
 import json
 import string
 import subprocess
@@ -180,6 +181,31 @@ def test_one_process_at_a_time_may_run_a_trial(tmp_path, end):
         with _holder(tmp_path) as other:
             assert other.communicate("\n")[0] == "False\n"
     assert not list((tmp_path / "toy").iterdir())
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_lock_that_was_removed_while_it_was_opened_is_none(tmp_path, monkeypatch, taken):
+    """The holder leaves between our opening of the file and our lock; a third process may lock a new one."""
+    store, real, others = Store(tmp_path), fcntl.flock, []
+
+    def late(file, how):
+        if not others:
+            (lock,) = (tmp_path / "toy").glob(".*.lock")
+            lock.unlink()
+            others.append(lock.open("a") if taken else None)
+            if taken:
+                real(others[0], how)
+        real(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with store.claim(TRIAL) as mine:
+        assert mine is not taken
+        assert len(list((tmp_path / "toy").iterdir())) == 1  # The name stands as long as it is held.
+        monkeypatch.setattr(fcntl, "flock", real)
+        with store.claim(TRIAL) as second:
+            assert not second
+    if taken:
+        others[0].close()
 
 
 def test_a_claim_ends_with_an_exception(tmp_path):

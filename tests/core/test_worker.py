@@ -105,6 +105,21 @@ def test_what_goes_wrong_is_the_status(tmp_path, data, how, status, error, trace
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_learning_curve_that_is_no_number_is_the_status_too(tmp_path, data, value):
+    class Gap(toy_task.Toy):
+        def curve(self, model, test):
+            return [(1, 0.5), (2, value), (3, 0.25)]
+
+        def curve_axis(self):
+            return "step"
+
+    result = worker.execute(TRIAL, Gap(), data, Mean(), tmp_path)
+    assert result == Result(status="nan", error="the learning curve is not a finite number at step 2")
+    assert Result.from_json(read(tmp_path, "result.json")) == result
+    assert not (tmp_path / "model").exists()
+
+
 def test_memory_error_keeps_its_words_and_only_bad_metrics_are_named(tmp_path, data):
     class Scarce(Mean):
         def fit(self, train, *, run):

@@ -130,17 +130,23 @@ class Store:
         """Yields whether this process may run the trial; False while another process is running it."""
         lock = self.path(trial).with_name(f".{trial.key}.lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with open(lock, "a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
+        while True:
+            with open(lock, "a") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield False
+                    return
+                # Whoever held it may have removed it after it was opened here: then the name is free for
+                # another file, on which this lock says nothing.
+                if not _is_named(lock, file.fileno()):
+                    continue
+                try:
+                    yield True
+                finally:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(lock)
                 return
-            try:
-                yield True
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(lock)
 
     def keep_data(self, task: Task, data: Any) -> Path:
         """The folder under which trials of any process find `data`; written if it is not there yet."""
@@ -152,3 +158,11 @@ class Store:
             except OSError as error:
                 raise OSError(f"{self.folder}: the data could not be kept for the trials: {error}") from error
         return target
+
+
+def _is_named(path: Path, file: int) -> bool:
+    """Whether the open file is the one that the path leads to now."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False

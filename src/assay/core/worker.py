@@ -64,6 +64,10 @@ def _measured(task: Task, data: Any, method: Any, run: Run, folder: Path) -> Res
     if bad:
         return Result(status="nan", error=f"{', '.join(bad)} is not a finite number")
     curve = tuple((float(step), float(value)) for step, value in task.curve(model, test))
+    for step, value in curve:
+        if not math.isfinite(value):
+            words = f"the learning curve is not a finite number at {task.curve_axis()} {step:g}"
+            return Result(status="nan", error=words)
     size = None
     (folder / "model").mkdir()
     if task.save_model(model, folder / "model"):
