@@ -22,7 +22,7 @@ class Faults:
     def __init__(self, policy: Policy) -> None:
         if policy not in get_args(Policy):
             raise ValueError(f"expected a policy of {' or '.join(get_args(Policy))}, got {policy!r}")
-        self.policy = policy
+        self.policy: Policy = policy
         self.counts: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
 

@@ -9,6 +9,7 @@
 import gzip
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -47,25 +48,26 @@ def fashion_mnist() -> LabelledImages:
         return LabelledImages.open(kept)
     except ContractError:  # Not there yet, or damaged.
         archive = fetch_debian(*FASHION_MNIST)
-        arrays = {
-            name: read_idx(
-                gzip.decompress(read_member(archive, f"usr/share/datasets/fashion-mnist/{name}-ubyte.gz")),
-                name,
-            )
-            for name in ("train-images-idx3", "t10k-images-idx3", "train-labels-idx1", "t10k-labels-idx1")
-        }
-    train, test = len(arrays["train-labels-idx1"]), len(arrays["t10k-labels-idx1"])
+    parts = [
+        [_unpacked(archive, f"{part}-{what}-ubyte.gz") for part in ("train", "t10k")]
+        for what in ("images-idx3", "labels-idx1")
+    ]
+    images, labels = map(np.concatenate, parts)
     data = LabelledImages(
-        images=np.concatenate([arrays["train-images-idx3"], arrays["t10k-images-idx3"]]),
-        labels=np.concatenate([arrays["train-labels-idx1"], arrays["t10k-labels-idx1"]]).astype(np.int64),
+        images=images,
+        labels=labels.astype(np.int64),
         classes=CLOTHES,
         name="fashion-mnist",
-        test=np.repeat([False, True], [train, test]),
+        test=np.arange(len(images)) >= len(parts[0][0]),
         notes=("MIT, Copyright 2017 Zalando SE",),
     )
     with writing(folder), atomic_folder(kept) as scratch:
         data.save(scratch)
     return LabelledImages.open(kept)
+
+
+def _unpacked(archive: Path, name: str) -> np.ndarray:
+    return read_idx(gzip.decompress(read_member(archive, f"usr/share/datasets/fashion-mnist/{name}")), name)
 
 
 def emoji_groups(scale: Scale = "default", *, size: int = 32) -> LabelledImages:
@@ -125,7 +127,5 @@ def read_idx(content: bytes, name: str = "IDX file") -> np.ndarray:
     values = np.frombuffer(content, np.uint8, offset=begin)
     expected = int(np.prod(shape, dtype=object))
     if values.size != expected:
-        raise ContractError(
-            f"{name}: expected {expected:,} values for the shape {shape}, got {values.size:,}"
-        )
+        raise ContractError(f"{name}: expected {expected:,} values for {shape}, got {values.size:,}")
     return values.reshape(shape)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 UNSTATED = "und"
 """The language of texts whose language nobody said (ISO 639's word for it)."""
 
-_TEXTS = "texts_"  # How the columns of texts begin in the Arrow table; the language follows.
+TEXTS = "texts_"  # How the columns of texts begin in the Arrow table; the language follows.
 _BLOCK = 256  # pairs in one piece: an Arrow array of bytes holds at most 2 GiB
 
 
@@ -70,13 +70,13 @@ class Pairs:
     @property
     def languages(self) -> tuple[str, ...]:
         """The languages of the texts, in the order of the columns; "und" where none was said."""
-        return tuple(n.removeprefix(_TEXTS) for n in self.table.column_names if n.startswith(_TEXTS))
+        return tuple(n.removeprefix(TEXTS) for n in self.table.column_names if n.startswith(TEXTS))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of what there is beside images, groups and texts."""
         own = ("image", "group")
-        return tuple(n for n in self.table.column_names if n not in own and not n.startswith(_TEXTS))
+        return tuple(n for n in self.table.column_names if n not in own and not n.startswith(TEXTS))
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -109,7 +109,7 @@ class Pairs:
             raise ContractError(f"{self.name}: expected a language of {choice}, got {language!r}")
         wanted = self.languages if language is None else (language,)
         row = int(self._rows[index])
-        return tuple(text for one in wanted for text in self.table.column(_TEXTS + one)[row].as_py() or ())
+        return tuple(text for one in wanted for text in self.table.column(TEXTS + one)[row].as_py() or ())
 
     def encoded(self, index: int) -> bytes | Path:
         """The image of the pair at `index` as it is kept: the bytes of an image file, or its path."""
@@ -183,7 +183,7 @@ class Pairs:
 
     def describe(self) -> dict[str, Any]:
         """Sizes, languages, columns, an example and notes, as JSON values."""
-        lists = {one: self.table.column(_TEXTS + one).take(self._rows) for one in self.languages}
+        lists = {one: self.table.column(TEXTS + one).take(self._rows) for one in self.languages}
         texts = {one: sum(len(each or ()) for each in some.to_pylist()) for one, some in lists.items()}
         return {
             "pairs": len(self),
@@ -261,7 +261,7 @@ class Pairs:
             if not any(some[index] for some in lists.values()):
                 raise ContractError(f"{name}: expected a text for pair {index}, got none")
         for other in columns or {}:
-            if other in ("image", "group") or other.startswith(_TEXTS):
+            if other in ("image", "group") or other.startswith(TEXTS):
                 raise ContractError(f"{name}: expected another name than {other!r} for a column")
         numbers: dict[Any, int] = {}
         own = range(len(images)) if groups is None else groups
@@ -270,7 +270,7 @@ class Pairs:
             "group": pa.array([numbers.setdefault(group, len(numbers)) for group in own], pa.int64()),
         }
         for one, some in lists.items():
-            content[_TEXTS + one] = pa.array(some, pa.list_(pa.string()))
+            content[TEXTS + one] = pa.array(some, pa.list_(pa.string()))
         for other, values in (columns or {}).items():
             content[other] = pa.array(list(values))
         return cls(pa.table(content), name, tuple(notes))
