@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.data.table import Table
+from assay.tabular import packing
 from assay.tabular.bins import Bins
 from assay.tabular.grower import Limits, Newton, grow
 from assay.tabular.packing import NEVER, NODE, Packed, pack
@@ -51,7 +52,8 @@ def walk(packed: Packed, tree: int, table: Table, row: int) -> int:
         else:
             right = code > int(node["limit"])
         at = int(node["left"]) + right
-    return int(packed.original[root + at])
+    original = packed.original[tree]
+    return at if original is None else int(original[at])
 
 
 @settings(max_examples=10, deadline=None)
@@ -74,17 +76,68 @@ def test_nodes_are_eight_bytes_and_siblings_stand_side_by_side():
     assert NODE.itemsize == 8
     assert packed.dtype == np.uint8
     for t, tree in enumerate(trees):
-        part = slice(packed.roots[t], packed.roots[t + 1])
-        original, nodes = packed.original[part], packed.nodes[part]
-        np.testing.assert_array_equal(np.sort(original), np.arange(tree.num_nodes))
-        np.testing.assert_array_equal(packed.values[part], tree.value[original])
+        nodes = packed.nodes[packed.roots[t] : packed.roots[t + 1]]
+        assert packed.original[t] is None
+        assert packed.values[t] is tree.value
         assert packed.depths[t] == tree.depth
-        for place, node in enumerate(original):
+        for node in range(tree.num_nodes):
             if tree.feature[node] < 0:
-                assert (nodes["left"][place], nodes["limit"][place]) == (place, NEVER)
+                assert (nodes["left"][node], nodes["limit"][node]) == (node, NEVER)
             else:
-                left = nodes["left"][place]
-                assert (original[left], original[left + 1]) == (tree.left[node], tree.right[node])
+                left = nodes["left"][node]
+                assert (left, left + 1) == (tree.left[node], tree.right[node])
+
+
+def swapped(tree: Tree) -> Tree:
+    """The same tree with its last nodes, both children of the last split, told the other way round."""
+    order = np.arange(tree.num_nodes)
+    order[-2:] = order[-2:][::-1]
+    moved = {
+        name: getattr(tree, name)[order]
+        for name in ("feature", "threshold", "missing_left", "gain", "weight", "count", "value")
+    }
+    children = {
+        name: np.where(getattr(tree, name) >= 0, order[getattr(tree, name)], -1).astype(np.int32)[order]
+        for name in ("left", "right")
+    }
+    return replace(tree, **moved, **children)
+
+
+def test_siblings_that_stand_apart_are_moved():
+    rng = np.random.default_rng(4)
+    table = mixed(rng, 60)
+    trees = forest(rng, table, 3, Limits(max_leaves=9))
+    trees[1] = swapped(trees[1])
+    packed = pack(trees, table.schema)
+    tree, original = trees[1], packed.original[1]
+    nodes = packed.nodes[packed.roots[1] : packed.roots[2]]
+    assert original is not None
+    np.testing.assert_array_equal(np.sort(original), np.arange(tree.num_nodes))
+    np.testing.assert_array_equal(packed.values[1], tree.value[original])
+    for place, node in enumerate(original):
+        left = nodes["left"][place]
+        if tree.feature[node] < 0:
+            assert left == place
+        else:
+            assert (original[left], original[left + 1]) == (tree.left[node], tree.right[node])
+    for t, tree in enumerate(trees):
+        expected = tree.apply(table)
+        assert [walk(packed, t, table, row) for row in range(table.num_rows)] == expected.tolist()
+
+
+def test_groups_of_trees_do_not_matter(monkeypatch):
+    rng = np.random.default_rng(5)
+    table = mixed(rng, 60)
+    trees = forest(rng, table, 5, Limits(max_leaves=9))
+    whole = pack(trees, table.schema)
+    monkeypatch.setattr(packing, "GROUP_NODES", 40)
+    parts = pack(trees, table.schema)
+    for name in ("nodes", "sets", "set_at", "roots", "depths"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    for a, b in zip(parts.slots, whole.slots, strict=True):
+        assert a.feature == b.feature
+        for x, y in zip(a.coding, b.coding, strict=True):
+            np.testing.assert_array_equal(x, y)
 
 
 def test_a_feature_has_a_slot_for_each_side_that_missing_values_take():
@@ -97,9 +150,9 @@ def test_a_feature_has_a_slot_for_each_side_that_missing_values_take():
     both = one_side.missing_left.copy()
     both[inner[0]] = True
     slots = pack([replace(tree, missing_left=both)], Table.of(x).schema).slots
-    assert [slot.coding[2] for slot in slots] == [len(inner), 0]
-    for slot in slots:
-        np.testing.assert_array_equal(slot.coding[0], np.unique(tree.threshold[inner]))
+    assert [slot.coding[2] for slot in slots] == [len(inner) - 1, 0]
+    for slot, nodes in zip(slots, (inner[1:], inner[:1]), strict=True):
+        np.testing.assert_array_equal(slot.coding[0], np.unique(tree.threshold[nodes]))
 
 
 def test_thresholds_are_shared_by_all_trees():

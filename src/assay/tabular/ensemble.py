@@ -59,7 +59,7 @@ class Ensemble:
     @property
     def outputs(self) -> int:
         """The number of values in a leaf."""
-        return self._packed.values.shape[1]
+        return self._packed.outputs
 
     def leaves(self, table: Table, threads: int = 1) -> np.ndarray:
         """int32[rows, trees]: the node of each tree, as the tree counts them, that each row ends in.

@@ -26,8 +26,8 @@ LAYOUT = (
     "category_offsets",
 )  # fmt: skip
 NODES = (
-    "feature", "left", "right", "categories", "missing_left", "threshold", "gain", "count",
-    "category_offsets", "sums",
+    "feature", "left", "right", "categories", "category_offsets", "count", "missing_left", "threshold",
+    "gain", "sums",
 )  # fmt: skip
 POINTERS = ("columns", "records", *BUNDLES, *LAYOUT, "features", "rows", "first", "second")
 
@@ -141,6 +141,8 @@ def grow(problem: Problem, threads: int) -> Nodes:
         raise MemoryError("no memory to grow a tree")
     try:
         num_nodes, num_classes = tree.contents.num_nodes, problem.statistics.num_classes
+        if tree.contents.num_categories >= 2**31:
+            raise MemoryError("the splits of a tree list more categories than can be counted")
         numbers = num_classes if problem.statistics.layout == "classes" else 2
         nodes = Nodes(
             feature=np.empty(num_nodes, np.int32),
@@ -149,9 +151,9 @@ def grow(problem: Problem, threads: int) -> Nodes:
             missing_left=np.empty(num_nodes, bool),
             threshold=np.empty(num_nodes),
             categories=np.empty(tree.contents.num_categories, np.int32),
-            category_offsets=np.empty(num_nodes + 1, np.int64),
+            category_offsets=np.empty(num_nodes + 1, np.int32),
             gain=np.empty(num_nodes),
-            count=np.empty(num_nodes, np.int64),
+            count=np.empty(num_nodes, np.int32),
             sums=np.empty((num_nodes, numbers), np.int64),
             leaf=leaf,
         )

@@ -323,7 +323,7 @@ EXPORT void assay_copy_tree(const Problem *p, const Tree *tree, const Nodes *to)
         to->threshold[i] = node->threshold;
         to->gain[i] = node->gain;
         to->count[i] = node->count;
-        to->category_offsets[i] = num_categories;
+        to->category_offsets[i] = (int32_t)num_categories;
         if (node->num_categories)
             memcpy(to->categories + num_categories, tree->categories + node->categories_begin,
                    (size_t)node->num_categories * sizeof *to->categories);
@@ -337,5 +337,5 @@ EXPORT void assay_copy_tree(const Problem *p, const Tree *tree, const Nodes *to)
             memcpy(copy, sums, (size_t)numbers * sizeof *copy);
         }
     }
-    to->category_offsets[tree->num_nodes] = num_categories;
+    to->category_offsets[tree->num_nodes] = (int32_t)num_categories;
 }

@@ -50,10 +50,10 @@ typedef struct {
 
 /* Arrays of a tree's nodes: `Nodes` of problem.py. */
 typedef struct {
-    int32_t *feature, *left, *right, *categories;
+    int32_t *feature, *left, *right, *categories, *category_offsets, *count;
     uint8_t *missing_left;
     double *threshold, *gain;
-    int64_t *count, *category_offsets, *sums;
+    int64_t *sums;
 } Nodes;
 
 /* A cell is `words` 64-bit integers: packed, gradient << 32 | hessian; wide, gradient, hessian, count; classes, the

@@ -10,14 +10,16 @@ code up in a bit set.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 from assay.data.table import Schema
-from assay.tabular.binning import Coding, describe
+from assay.tabular.binning import Coding, address, describe
 from assay.tabular.tree import Tree
 
 # `Node` of predict.h. The right child follows the left one; a leaf is its own left child. Children count from
@@ -25,6 +27,7 @@ from assay.tabular.tree import Tree
 NODE = np.dtype([("left", "u4"), ("slot", "u2"), ("limit", "u2")])
 NEVER = 65535
 BYTE_SLOTS = 64  # so many slots of one byte are preferred to fewer of two: trees are then descended fastest
+GROUP_NODES = 1 << 16  # trees are read in groups of so many nodes: fast for small trees, lean for large ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,7 @@ class Slot:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """An ensemble as arrays over all nodes of all trees.
+    """An ensemble as arrays over all nodes of all trees; the values stay in the trees.
 
     Args:
         slots: what the record of a row consists of, numbers (at least one) before categories.
@@ -51,8 +54,8 @@ class Packed:
         nodes: NODE[nodes].
         sets: uint32; the bit set of a category split, in which bit k says that code k goes left.
         set_at: uint32[nodes], where the set of a node begins in `sets`; empty if no node has one.
-        values: float64[nodes, outputs].
-        original: int32[nodes], the index of each node in its tree.
+        values: float64[nodes, outputs] of each tree, in the order of `nodes`.
+        original: int32[nodes] of each tree, the index there of each node here; None where it is the same.
         roots: int64[trees + 1], where the nodes of each tree begin.
         depths: int32[trees].
     """
@@ -63,15 +66,26 @@ class Packed:
     nodes: np.ndarray
     sets: np.ndarray
     set_at: np.ndarray
-    values: np.ndarray
-    original: np.ndarray
+    values: tuple[np.ndarray, ...]
+    original: tuple[np.ndarray | None, ...]
     roots: np.ndarray
     depths: np.ndarray
+
+    @property
+    def outputs(self) -> int:
+        """The number of values in a leaf."""
+        return self.values[0].shape[1] if self.values else 1
 
     @cached_property
     def sources(self) -> np.ndarray:
         """SOURCE[slots] without the values of the columns."""
         return describe(slot.coding for slot in self.slots)
+
+    @cached_property
+    def addresses(self) -> tuple[np.ndarray, np.ndarray]:
+        """uintp[trees]: where the arrays of `values` and of `original` lie, 0 for None."""
+        original = [0 if array is None else address(array) for array in self.original]
+        return np.array([address(array) for array in self.values], np.uintp), np.array(original, np.uintp)
 
 
 def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
@@ -82,14 +96,35 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
     """
     if len(outputs := {tree.value.shape[1] for tree in trees}) > 1:
         raise ValueError(f"the trees of an ensemble must have equally many outputs, got {sorted(outputs)}")
-    joined = _Joined(trees, schema)
-    numbers, categories = list(joined.numbers()), list(joined.categories())
-    dtype = _code_dtype(numbers, categories)
-
-    nodes = np.zeros(joined.size, NODE)
+    roots = np.cumsum([0, *(tree.num_nodes for tree in trees)])
+    nodes, depths = np.zeros(int(roots[-1]), NODE), np.zeros(len(trees), np.int32)
     nodes["limit"] = NEVER
+    values, original = [], []
+    number_parts, category_parts = defaultdict(list), defaultdict(list)
+    for first, end in _groups(roots):
+        joined = _Joined(trees[first:end], schema, first)
+        start = int(roots[first])
+        nodes["left"][start : start + joined.size] = joined.children()
+        depths[first:end] = joined.depths()
+        for tree, order in zip(trees[first:end], joined.orders(), strict=True):
+            value = tree.value if order is None else tree.value[order]
+            values.append(np.require(value, np.float64, ["C", "A"]))
+            original.append(order)
+        for feature, side, at, thresholds in joined.numbers():
+            number_parts[feature, side].append((start + at, thresholds))
+        for feature, *part in joined.categories(start):
+            category_parts[feature].append(part)
+
+    numbers = [
+        _NumericSplits.of(feature, side, parts) for (feature, side), parts in sorted(number_parts.items())
+    ]
+    categories = [
+        _CategorySplits.of(feature, len(schema[feature].categories), parts)
+        for feature, parts in sorted(category_parts.items())
+    ]
+    dtype = _code_dtype(numbers, categories)
     slots, num_numeric = _cut(numbers, nodes, int(np.iinfo(dtype).max))
-    sets, set_at = [], np.zeros(joined.size if categories else 0, np.uint32)
+    sets, set_at = [], np.zeros(len(nodes) if categories else 0, np.uint32)
     for split in categories:
         nodes["slot"][split.nodes] = len(slots)
         slots.append(Slot(split.feature, (np.empty(0), split.codes[:-1], int(split.codes[-1]))))
@@ -99,23 +134,27 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
     if len(slots) > NEVER:
         raise ValueError(f"cannot pack an ensemble with {len(slots)} slots, at most {NEVER}")
     sets.append(np.zeros(np.iinfo(dtype).max // 32 + 1, np.uint32))  # what lies past the last set may be read
-
-    place, nodes["left"], depths = joined.layout()
-    order = np.empty_like(place)
-    order[place] = np.arange(len(place))
-    values = np.concatenate([tree.value for tree in trees]) if trees else np.empty((0, 1))
     return Packed(
         slots=tuple(slots),
         num_numeric=num_numeric,
         dtype=dtype,
-        nodes=nodes[order],
+        nodes=nodes,
         sets=np.concatenate(sets),
-        set_at=set_at[order] if categories else set_at,
-        values=values[order].astype(np.float64, copy=False),
-        original=(order - joined.roots[joined.owner]).astype(np.int32),
-        roots=joined.roots,
+        set_at=set_at,
+        values=tuple(values),
+        original=tuple(original),
+        roots=roots,
         depths=depths,
     )
+
+
+def _groups(roots: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Consecutive trees, from the first to before the end, of GROUP_NODES nodes together or one larger."""
+    first = 0
+    while first < len(roots) - 1:
+        end = max(first + 1, int(np.searchsorted(roots, roots[first] + GROUP_NODES, side="right")) - 1)
+        yield first, end
+        first = end
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +163,16 @@ class _NumericSplits:
 
     feature: int
     missing_left: bool
-    thresholds: np.ndarray  # of all nodes that split on the feature, ascending
+    thresholds: np.ndarray  # of all these nodes, ascending
     nodes: np.ndarray
     limits: np.ndarray  # the index of each node's threshold
+
+    @classmethod
+    def of(cls, feature: int, missing_left: bool, parts: list[tuple[np.ndarray, ...]]) -> _NumericSplits:
+        """The splits that groups of trees have: nodes and thresholds of each group."""
+        nodes, thresholds = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        distinct, limits = np.unique(thresholds, return_inverse=True)
+        return cls(feature, missing_left, distinct, nodes, limits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +183,18 @@ class _CategorySplits:
     codes: np.ndarray  # of each category, and of missing values
     nodes: np.ndarray
     sets: np.ndarray  # uint32[nodes, words]
+
+    @classmethod
+    def of(cls, feature: int, num_categories: int, parts: list[list[np.ndarray]]) -> _CategorySplits:
+        """The splits that groups of trees have: nodes, listed categories, and the node of each of these."""
+        nodes, listed, listing = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        nodes = np.sort(nodes)
+        index = np.searchsorted(nodes, listing)
+        codes = _classes(listed, index, num_categories + 1)
+        sets = np.zeros((len(nodes), codes.max() // 32 + 1), np.uint32)
+        code = codes[listed]
+        np.bitwise_or.at(sets, (index, code >> 5), np.uint32(1) << (code & 31).astype(np.uint32))
+        return cls(feature, codes, nodes, sets)
 
 
 def _code_dtype(numbers: list[_NumericSplits], categories: list[_CategorySplits]) -> np.dtype:
@@ -165,27 +223,29 @@ def _cut(numbers: list[_NumericSplits], nodes: np.ndarray, largest: int) -> tupl
 
 
 class _Joined:
-    """The nodes of all trees in one row of arrays, checked."""
+    """The nodes of some trees in one row of arrays, checked; `first` is the number of the first tree."""
 
-    def __init__(self, trees: Sequence[Tree], schema: Schema):
-        self.schema = schema
+    def __init__(self, trees: Sequence[Tree], schema: Schema, first: int):
+        self.schema, self.first = schema, first
         sizes = np.array([tree.num_nodes for tree in trees], np.int64)
         self.roots = np.concatenate([[0], np.cumsum(sizes)])
         self.size = int(self.roots[-1])
         self.owner = np.repeat(np.arange(len(trees)), sizes)
-        self.feature = _concatenated([tree.feature for tree in trees], np.int64)
-        self.threshold = _concatenated([tree.threshold for tree in trees], np.float64)
-        self.missing_left = _concatenated([tree.missing_left for tree in trees], np.bool_)
+        self.feature = np.concatenate([tree.feature for tree in trees])
+        self.threshold = np.concatenate([tree.threshold for tree in trees])
+        self.missing_left = np.concatenate([tree.missing_left for tree in trees])
         self.inner = np.flatnonzero(self.feature >= 0)
+        self.split_on = self.feature[self.inner]
         self.root = self.roots[self.owner[self.inner]]  # of each inner node
-        self.left = self.root + _concatenated([tree.left for tree in trees], np.int64)[self.inner]
-        self.right = self.root + _concatenated([tree.right for tree in trees], np.int64)[self.inner]
-        self.listed = _concatenated([tree.categories for tree in trees], np.int64)
-        num_listed = _concatenated([np.diff(tree.category_offsets) for tree in trees], np.int64)
+        self.left = self.root + np.concatenate([tree.left for tree in trees])[self.inner]
+        self.right = self.root + np.concatenate([tree.right for tree in trees])[self.inner]
+        self.listed = np.concatenate([tree.categories for tree in trees]).astype(np.int64)
+        num_listed = np.concatenate([np.diff(tree.category_offsets) for tree in trees])
         if (num_listed < 0).any() or num_listed.sum() != len(self.listed):
             raise ValueError("a tree is malformed: its category_offsets do not part its categories")
         self.listing = np.repeat(np.arange(self.size), num_listed)  # the node of each listed category
         self._check()
+        self.place = self._side_by_side()
 
     def _check(self) -> None:
         end = self.roots[self.owner[self.inner] + 1]
@@ -193,11 +253,10 @@ class _Joined:
             self._refuse(self.inner[(child <= self.inner) | (child >= end)], "a child that is no later node")
         above = np.bincount(np.concatenate([self.roots[:-1], self.left, self.right]), minlength=self.size)
         self._refuse(np.flatnonzero(above != 1), "several parents or none")
-        split_on = self.feature[self.inner]
         self._refuse(
-            self.inner[split_on >= len(self.schema)], f"a feature beyond the {len(self.schema)} known"
+            self.inner[self.split_on >= len(self.schema)], f"a feature beyond the {len(self.schema)} known"
         )
-        number = np.array([field.kind != "category" for field in self.schema], bool)[split_on]
+        number = np.array([field.kind != "category" for field in self.schema], bool)[self.split_on]
         self._refuse(self.inner[number & np.isnan(self.threshold[self.inner])], "no threshold")
         known = np.array([len(field.categories) for field in self.schema] + [0])[self.feature[self.listing]]
         self._refuse(self.listing[(self.listed < 0) | (self.listed >= known)], "a category that is not known")
@@ -205,59 +264,75 @@ class _Joined:
     def _refuse(self, nodes: np.ndarray, what: str) -> None:
         if len(nodes):
             tree = self.owner[nodes[0]]
-            raise ValueError(f"tree {tree} is malformed: node {nodes[0] - self.roots[tree]} has {what}")
+            node = nodes[0] - self.roots[tree]
+            raise ValueError(f"tree {self.first + tree} is malformed: node {node} has {what}")
 
-    def layout(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The place of every node, siblings side by side; its left child there; the depth of every tree."""
-        is_inner = self.feature >= 0
-        inner_before = np.cumsum(is_inner) - is_inner
+    def _side_by_side(self) -> np.ndarray | None:
+        """The place of every node if right children are to follow left ones; None where all do already."""
+        if np.array_equal(self.right, self.left + 1):
+            return None
+        inner_before = np.cumsum(self.feature >= 0) - (self.feature >= 0)
         rank = inner_before[self.inner] - inner_before[self.root]
         place = np.arange(self.size)  # the roots stay where they are
         place[self.left], place[self.right] = self.root + 2 * rank + 1, self.root + 2 * rank + 2
-        left = place - self.roots[self.owner]
-        left[self.inner] = 2 * rank + 1
+        return place
 
+    def _placed(self, nodes: np.ndarray) -> np.ndarray:
+        return nodes if self.place is None else self.place[nodes]
+
+    def children(self) -> np.ndarray:
+        """By place, the left child, or the leaf itself, counted from the root."""
+        children = np.arange(self.size) - self.roots[self.owner]
+        children[self._placed(self.inner)] = self._placed(self.left) - self.root
+        return children
+
+    def orders(self) -> Iterator[np.ndarray | None]:
+        """For each tree the index there of the node in every place; None where they stay."""
+        if self.place is None:
+            yield from [None] * (len(self.roots) - 1)
+            return
+        order = np.empty_like(self.place)
+        order[self.place] = np.arange(self.size)
+        for start, end in pairwise(self.roots):
+            yield (order[start:end] - start).astype(np.int32)
+
+    def depths(self) -> np.ndarray:
+        """The depth of every tree."""
         children = np.zeros((2, self.size), np.int64)
         children[:, self.inner] = self.left, self.right
         depths = np.zeros(len(self.roots) - 1, np.int32)
         level = self.roots[:-1]
-        while len(level := level[is_inner[level]]):
+        while len(level := level[self.feature[level] >= 0]):
             depths[self.owner[level]] += 1  # once per tree: an indexed sum counts no index twice
             level = children[:, level].ravel()
-        return place, left, depths
+        return depths
 
-    def numbers(self) -> Iterator[_NumericSplits]:
-        """The splits on numbers by feature and by the side of missing values."""
+    def numbers(self) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:
+        """By feature and by the side of missing values, the places and thresholds of splits on numbers."""
         for feature, nodes in self._by_feature:
             if self.schema[feature].kind == "category":
                 continue
-            thresholds, limits = np.unique(self.threshold[nodes], return_inverse=True)
             missing_left = self.missing_left[nodes]
             for side in (False, True):
-                if (here := missing_left == side).any():
-                    yield _NumericSplits(feature, side, thresholds, nodes[here], limits[here])
+                if len(here := nodes[missing_left == side]):
+                    yield feature, side, self._placed(here), self.threshold[here]
 
-    def categories(self) -> Iterator[_CategorySplits]:
-        """The splits on categories by feature."""
+    def categories(self, start: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """By feature, the places of splits on categories, from `start` on, and what they list."""
         for feature, nodes in self._by_feature:
             if self.schema[feature].kind != "category":
                 continue
-            num_categories = len(self.schema[feature].categories)
             here = np.flatnonzero(self.feature[self.listing] == feature)
-            missing = np.flatnonzero(self.missing_left[nodes])  # missing is one more category
-            listed = np.concatenate([self.listed[here], np.full(len(missing), num_categories)])
-            index = np.concatenate([np.searchsorted(nodes, self.listing[here]), missing])
-            codes = _classes(listed, index, num_categories + 1)
-            sets = np.zeros((len(nodes), codes.max() // 32 + 1), np.uint32)
-            code = codes[listed]
-            np.bitwise_or.at(sets, (index, code >> 5), np.uint32(1) << (code & 31).astype(np.uint32))
-            yield _CategorySplits(feature, codes, nodes, sets)
+            missing = nodes[self.missing_left[nodes]]  # missing is one more category
+            listed = np.append(self.listed[here], np.full(len(missing), len(self.schema[feature].categories)))
+            listing = np.append(self.listing[here], missing)
+            yield feature, start + self._placed(nodes), listed, start + self._placed(listing)
 
     @cached_property
     def _by_feature(self) -> list[tuple[int, np.ndarray]]:
         """The inner nodes, ascending, of each feature that some of them split on."""
-        feature = self.feature[self.inner].astype(np.min_scalar_type(len(self.schema)))  # few bits sort fast
-        nodes = self.inner[np.argsort(feature, kind="stable")]
+        few_bits = self.split_on.astype(np.min_scalar_type(len(self.schema)))  # sort fast
+        nodes = self.inner[np.argsort(few_bits, kind="stable")]
         features, starts = np.unique(self.feature[nodes], return_index=True)
         return list(zip(features.tolist(), np.split(nodes, starts[1:]), strict=False))
 
@@ -277,7 +352,3 @@ def _classes(listed: np.ndarray, sets: np.ndarray, num_categories: int) -> np.nd
     classes: dict[bytes, int] = {}
     members = np.split(sets[order], ends[:-1])
     return np.array([classes.setdefault(of_one.tobytes(), len(classes)) for of_one in members], np.int32)
-
-
-def _concatenated(arrays: list[np.ndarray], dtype: type) -> np.ndarray:
-    return np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype, copy=False)

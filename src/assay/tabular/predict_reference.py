@@ -15,18 +15,19 @@ def leaves(packed: Packed, table: Table) -> np.ndarray:
     """int32[rows, trees]: the node of its tree that every row ends in."""
     found = np.empty((table.num_rows, len(packed.depths)), np.int32)
     for tree, nodes in enumerate(_descend(packed, table)):
-        found[:, tree] = packed.original[nodes]
+        original = packed.original[tree]
+        found[:, tree] = nodes if original is None else original[nodes]
     return found
 
 
 def add(packed: Packed, table: Table, total: np.ndarray) -> None:
     """Adds the value of every tree's leaf to `total`, float64[rows, groups, outputs], tree after tree."""
     for tree, nodes in enumerate(_descend(packed, table)):
-        total[:, tree % total.shape[1]] += packed.values[nodes]
+        total[:, tree % total.shape[1]] += packed.values[tree][nodes]
 
 
 def _descend(packed: Packed, table: Table) -> Iterator[np.ndarray]:
-    """For every tree the nodes, counted over all trees, that the rows end in."""
+    """For every tree the nodes, counted from its root, that the rows end in."""
     rows = np.arange(table.num_rows)
     codes = _encode(packed, table)
     for root, depth in zip(packed.roots, packed.depths, strict=False):
@@ -39,7 +40,7 @@ def _descend(packed: Packed, table: Table) -> Iterator[np.ndarray]:
                 words = packed.sets[packed.set_at[at] + (code >> 5)]
                 right |= (node["slot"] >= packed.num_numeric) & ((words >> (code & 31)) & 1 == 0)
             at = root + node["left"] + right
-        yield at
+        yield at - root
 
 
 def _encode(packed: Packed, table: Table) -> np.ndarray:

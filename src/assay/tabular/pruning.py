@@ -98,7 +98,7 @@ def collapse(tree: Tree, nodes: set[int]) -> Tree:
         right=np.where(leaf, -1, position[tree.right[kept]]).astype(np.int32),
         missing_left=tree.missing_left[kept] & ~leaf,
         categories=np.concatenate(categories).astype(np.int32),
-        category_offsets=np.cumsum([0, *map(len, categories)]),
+        category_offsets=np.cumsum([0, *map(len, categories)], dtype=np.int32),
         gain=np.where(leaf, 0.0, tree.gain[kept]),
         weight=tree.weight[kept],
         count=tree.count[kept],

@@ -315,9 +315,9 @@ class _Grower:
             missing_left=np.array([split is not None and split.codes_left[-1] for split in inner], bool),
             threshold=thresholds,
             categories=np.concatenate(categories).astype(np.int32),
-            category_offsets=np.cumsum([0, *map(len, categories)]),
+            category_offsets=np.cumsum([0, *map(len, categories)], dtype=np.int32),
             gain=np.array([0.0 if split is None else split.gain for split in inner]),
-            count=np.array([len(node.rows) for node in nodes], np.int64),
+            count=np.array([len(node.rows) for node in nodes], np.int32),
             sums=np.array([node.sums[:-1] for node in nodes], np.int64),
             leaf=self.leaf,
         )

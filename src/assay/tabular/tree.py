@@ -27,10 +27,10 @@ class Tree:
         right: int32[nodes], the other child, -1 for a leaf.
         missing_left: bool[nodes], whether missing values go left.
         categories: int32, the category codes that go left, of all nodes, ascending within a node.
-        category_offsets: int64[nodes + 1]; the codes of node i are ``categories[offsets[i]:offsets[i + 1]]``.
+        category_offsets: int32[nodes + 1]; the codes of node i are ``categories[offsets[i]:offsets[i + 1]]``.
         gain: float64[nodes], what the split of a node gained, 0 for a leaf.
         weight: float64[nodes], sum of the hessian or of the sample weights ("cover").
-        count: int64[nodes], training rows of non-zero weight.
+        count: int32[nodes], training rows of non-zero weight.
         value: float64[nodes, outputs], the prediction of every node, also of the inner ones.
     """
 

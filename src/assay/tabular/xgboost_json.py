@@ -376,10 +376,10 @@ def _decode_tree(record: dict[str, Any], ranks: list[dict[int, int]]) -> Tree:
         right=np.array([position[right[node]] for node in kept], np.int32),
         missing_left=np.array(record["default_left"], bool)[nodes] & inner,
         categories=np.array(list(chain.from_iterable(listed)), np.int32),
-        category_offsets=np.cumsum([0, *map(len, listed)]),
+        category_offsets=np.cumsum([0, *map(len, listed)], dtype=np.int32),
         gain=np.where(inner, np.array(record["loss_changes"], np.float64)[nodes], 0.0),
         weight=np.array(record["sum_hessian"], np.float64)[nodes],
-        count=np.zeros(len(kept), np.int64),
+        count=np.zeros(len(kept), np.int32),
         value=np.where(inner, np.array(record["base_weights"], np.float32)[nodes], condition).astype(
             np.float64
         )[:, None],
