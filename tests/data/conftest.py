@@ -1,9 +1,13 @@
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from assay.data.emoji import emoji_pairs
+from assay.data.fetch import FetchError
+from assay.data.pairs import Pairs
 from assay.data.table import Column, Table
 
 
@@ -31,3 +35,35 @@ def people() -> Table:
         ),
         name="people",
     )
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def picture() -> Callable[..., bytes]:
+    """An encoded image of one colour, with a square of another, so that turning it shows."""
+
+    def encode(
+        colour: tuple[int, ...] = (200, 30, 30), size: tuple[int, int] = (20, 12), kind: str = "png"
+    ) -> bytes:
+        from PIL import Image
+
+        image = Image.new("RGB" if len(colour) == 3 else "RGBA", size, colour)
+        image.paste((0, 0, 255), (0, 0, size[0] // 2, size[1] // 2))
+        file = io.BytesIO()
+        image.save(file, format=kind)
+        return file.getvalue()
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def smoke_emoji() -> Pairs:
+    """The emoji at smoke scale; skips where they cannot be fetched."""
+    try:
+        return emoji_pairs("smoke")
+    except FetchError as error:
+        pytest.skip(f"the registry is out of reach: {error}")

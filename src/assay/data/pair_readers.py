@@ -12,11 +12,11 @@ Rows of one image are one pair with several texts.
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -88,6 +88,8 @@ def read(
     Raises:
         ContractError: there is nothing to read, or something is wrong; the message names file and row.
     """
+    if check not in get_args(Check):
+        raise ValueError(f"expected a check of {', '.join(get_args(Check))}, got {check!r}")
     path, faults = Path(source), Faults(policy)
     if not path.exists():
         raise ContractError(f"{path}: no such file or folder")
@@ -101,7 +103,7 @@ def read(
         table = open_image_table(path, split=split, root=Path(os.path.abspath(root)) if root else None)
         raw = _of_table(table, image, text, group)
         places = [f"{table.where}, row {row + 1}" for row in range(len(raw))]
-    return _checked(raw, places, path, faults, check, max_pixels)
+    return _checked(raw, places, path, faults, lambda item: _identity(item, check, max_pixels))
 
 
 def _of_table(source: ImageTable, image: str | None, text: Texts | None, group: str | None) -> Pairs:
@@ -200,11 +202,9 @@ def _of_folder(path: Path, faults: Faults) -> tuple[Pairs, list[str]]:
 
 
 def _checked(
-    raw: Pairs, places: Sequence[str], path: Path, faults: Faults, check: Check, max_pixels: int
+    raw: Pairs, places: Sequence[str], path: Path, faults: Faults, identity_of: Callable[[_Item], Any]
 ) -> Pairs:
     """The pairs without those at fault, and those of one image as one."""
-    if check not in ("decode", "header", "none"):
-        raise ValueError(f"expected a check of decode, header or none, got {check!r}")
     kept: dict[Any, _Item] = {}
     for item in _items(raw, places):
         if item.image is None:
@@ -214,7 +214,7 @@ def _checked(
             faults.add("empty text", f"{item.where}: expected a text, got an empty one")
             continue
         try:
-            identity = _identity(item, check, max_pixels)
+            identity = identity_of(item)
         except PictureError as error:
             faults.add("an unreadable image", str(error))
             continue
