@@ -1,9 +1,11 @@
 """What a training leaves behind: the scalars of its steps, and how fast it went."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from assay.core.run import Run
 
 
 class Record(NamedTuple):
@@ -26,6 +28,27 @@ class History:
 
     records: list[Record] = field(default_factory=list)
     skipped: int = 0
+
+    @classmethod
+    def resumed(cls, facts: Mapping[str, Any] | None, run: Run) -> "History":
+        """The history that `state_dict` gave, with log and clock of `run` put back to it; else a new one."""
+        if facts is None:
+            return cls()
+        found = cls([Record(*record) for record in facts["records"]], facts["skipped"])
+        run.rewind(len(found.records))
+        run.start_clock(spent=found.seconds)
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history as JSON."""
+        return {"records": [list(record) for record in self.records], "skipped": self.skipped}
+
+    def add(self, examples: int, seconds: float, values: dict[str, float], *, updated: bool) -> int:
+        """Adds a step and returns its number, from 1."""
+        step = len(self.records) + 1
+        self.records.append(Record(step, examples, seconds, values))
+        self.skipped += not updated
+        return step
 
     @property
     def seconds(self) -> float:
@@ -60,6 +83,17 @@ class History:
         edges = [round(i * len(found) / points) for i in range(points + 1)]
         stretches = [found[a:b] for a, b in itertools.pairwise(edges)]
         return [(float(stretch[-1][0]), _mean([value for _, value in stretch])) for stretch in stretches]
+
+
+def pace(history: History, done: float) -> str:
+    """A line about a training that has `done` so much of it: step, loss, speed, time left."""
+    last = history.records[-1]
+    words = [f"step {last.step}", f"loss {last.values['loss']:.4g}"]
+    words.append(f"{history.examples_per_second:,.0f} examples/s")
+    if 0 < done < 1:
+        left = round(history.seconds * (1 - done) / done)
+        words.append(f"{left // 60}:{left % 60:02d} left")
+    return ", ".join(words)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,27 +1,29 @@
 """The one loop that trains with gradients: losses and batches come in, everything else is the run's."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from assay.core.run import Run
-from assay.train.autocast import autocast
-from assay.train.history import History, Record
+from assay.precision.scaler import LossScaler
+from assay.train.checkpoint import Checkpoint
+from assay.train.ema import Ema
+from assay.train.feed import Batch, Feed
+from assay.train.garbage import collected
+from assay.train.history import History, pace
+from assay.train.ranks import Ranks
 from assay.train.schedule import Schedule
-
-LossFn = Callable[..., Mapping[str, Tensor]]
-"""Tensors of a batch -> named scalars; "loss" is differentiated, the others are recorded."""
+from assay.train.update import LossFn, Update, not_finite
 
 PATIENCE = 20
-"""So many steps in a row without a finite gradient end the training."""
+"""So many steps in a row without a finite gradient end a training."""
 
 
 def train(
     loss_fn: LossFn,
-    batches: Iterable[tuple[Any, ...]],
+    batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
     run: Run,
     *,
@@ -31,33 +33,44 @@ def train(
     clip_norm: float | None = None,
     accumulate: int = 1,
     after_step: Callable[[], None] | None = None,
+    ema: Ema | None = None,
+    checkpoint_every: int | None = None,
 ) -> History:
     """The history of a training that changes `model` in place.
 
     It ends after `steps` or when the run's budget is spent, whichever comes first; without both, after one
-    pass over `batches`.
+    pass over `batches`. A step whose gradient is not finite is skipped: nothing changes but the count.
 
     Args:
-        loss_fn: see `LossFn`.
+        loss_fn: tensors of a batch -> named scalars; "loss" is differentiated, the others are recorded.
         batches: tuples whose first item has a length, the number of examples. What can be iterated again is,
-            for as long as the training lasts.
+            for as long as the training lasts; what has `state_dict` and `load_state_dict` is resumed exactly.
         optimizer: of parameters of `model`.
         run: device, precision, budget, folder, progress and ranks.
         model: what is trained.
-        steps: batches times 1 / `accumulate`, or None.
+        steps: how often the optimizer is asked to step, or None.
         schedule: multiplier of the learning rates by the fraction done; stands still when a step is skipped.
         clip_norm: greatest norm of all gradients together, or None.
-        accumulate: batches per step; the gradient is the mean of theirs.
+        accumulate: batches per step; the gradient is the mean of theirs. For losses over all pairs of a batch
+            this is another objective: see `assay.train.gradcache`.
         after_step: called after every update, for instance to clamp a parameter.
+        ema: a running mean of the weights to keep.
+        checkpoint_every: steps between checkpoints in `run.folder`, from which a training that was cut off
+            goes on; None for none.
 
     Raises:
         FloatingPointError: the gradient was not finite `PATIENCE` times in a row.
-        ValueError: there is no batch.
+        ValueError: there is no batch, or the checkpoint is not this training's.
     """
+    ranks = Ranks(model, optimizer, run)
+    scaler = LossScaler(run.device) if run.precision == "fp16" else None
+    feed = Feed(batches, endless=steps is not None or run.budget is not None)
+    parts = {"model": model, "optimizer": optimizer, "feed": feed, "scaler": scaler, "ema": ema}
+    checkpoint = Checkpoint(run, checkpoint_every, {k: part for k, part in parts.items() if part is not None})
     rates = [group["lr"] for group in optimizer.param_groups]
-    history, in_a_row = History(), 0
-    feed = _Feed(batches, endless=steps is not None or run.budget is not None)
-    started = time.monotonic()
+    history, in_a_row = History.resumed(checkpoint.load(), run), 0
+    update = Update(loss_fn, model, optimizer, run, ranks=ranks, scaler=scaler, clip_norm=clip_norm)
+    started = time.monotonic() - history.seconds
 
     def done(ahead: float = 0.0) -> float:
         """The fraction done, without skipped steps, `ahead` of the last one."""
@@ -65,86 +78,38 @@ def train(
         spent = run.spent(steps=updates, epochs=feed.epochs, examples=history.examples)
         return min(max(spent, updates / steps if steps else 0.0), 1.0)
 
-    while steps is None or len(history.records) < steps:
-        group = list(feed.take(accumulate))
-        if len(group) < accumulate:
-            break
+    def over() -> bool:
+        attempted = len(history.records)
+        spent = run.spent(steps=attempted, epochs=feed.epochs, examples=history.examples)
+        return spent >= 1 or attempted == steps
+
+    try:
+        with collected(enabled=run.world > 1) as collect:
+            while not over() and (group := feed.group(accumulate, run.device)) is not None:
+                for settings, rate in zip(optimizer.param_groups, rates, strict=True):
+                    settings["lr"] = rate * (schedule(done(ahead=0.5)) if schedule else 1.0)
+                updated, scalars = update(group)
+                examples = history.examples + run.world * sum(len(batch[0]) for batch in group)
+                step = history.add(examples, time.monotonic() - started, scalars, updated=updated)
+                in_a_row = 0 if updated else in_a_row + 1
+                if in_a_row == PATIENCE:
+                    raise FloatingPointError(
+                        f"step {step}: {PATIENCE} steps in a row without a finite gradient; loss "
+                        f"{scalars['loss']}, first parameter without one: {not_finite(model)}"
+                    )
+                if updated and after_step is not None:
+                    after_step()
+                if updated and ema is not None:
+                    ema.update()
+                run.log(step, **scalars, lr=optimizer.param_groups[0]["lr"])
+                run.progress(done(), pace(history, done()))
+                if checkpoint.due(step):
+                    checkpoint.save(history.state_dict())
+                collect(step)
+    finally:
+        ranks.close()
         for settings, rate in zip(optimizer.param_groups, rates, strict=True):
-            settings["lr"] = rate * (schedule(done(ahead=0.5)) if schedule else 1.0)
-        optimizer.zero_grad(set_to_none=True)
-        values: dict[str, Tensor] = {}
-        for batch in group:
-            with autocast(run):
-                found = loss_fn(*(_moved(item, run.device) for item in batch))
-            (found["loss"] / accumulate).backward()
-            for name, value in found.items():
-                values[name] = values.get(name, 0) + value.detach().double() / accumulate
-        norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
-        values["grad_norm"] = norm.double()
-        if clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(model.parameters(), clip_norm, norm)
-        numbers = torch.stack(list(values.values())).tolist()  # The step's only wait for the device.
-        scalars = dict(zip(values, numbers, strict=True))
-        finite = _finite(scalars["loss"]) and _finite(scalars["grad_norm"])
-        if finite:
-            optimizer.step()
-            if after_step is not None:
-                after_step()
-        in_a_row = 0 if finite else in_a_row + 1
-        history.skipped += not finite
-        examples = history.examples + sum(len(batch[0]) for batch in group) * run.world
-        step = len(history.records) + 1
-        history.records.append(Record(step, examples, time.monotonic() - started, scalars))
-        run.log(step, **scalars, lr=optimizer.param_groups[0]["lr"])
-        run.progress(done(), f"step {step}, loss {scalars['loss']:.4g}")
-        if in_a_row == PATIENCE:
-            raise FloatingPointError(f"step {step}: {PATIENCE} steps in a row without a finite gradient")
-        if run.spent(steps=step, epochs=feed.epochs, examples=examples) >= 1:
-            break
+            settings["lr"] = rate
     if not history.records:
         raise ValueError("expected at least one batch to train on, got none")
-    for settings, rate in zip(optimizer.param_groups, rates, strict=True):
-        settings["lr"] = rate
     return history
-
-
-class _Feed:
-    """Batches one after another, over as many passes as are wanted."""
-
-    def __init__(self, batches: Iterable[tuple[Any, ...]], *, endless: bool) -> None:
-        self._batches, self._endless, self.taken, self.passes = batches, endless, 0, 0
-        self._iterator = self._passes()
-
-    @property
-    def epochs(self) -> float:
-        """Passes over the data until now, in parts if the number of batches is known."""
-        try:
-            return self.taken / len(self._batches)  # type: ignore[arg-type]
-        except TypeError:
-            return float(self.passes)
-
-    def take(self, count: int) -> Iterator[tuple[Any, ...]]:
-        """The next batches, fewer at the end."""
-        for _ in range(count):
-            try:
-                yield next(self._iterator)
-            except StopIteration:
-                return
-
-    def _passes(self) -> Iterator[tuple[Any, ...]]:
-        while True:
-            before = self.taken
-            for batch in self._batches:
-                self.taken += 1
-                yield batch
-            self.passes += 1
-            if not self._endless or self.taken == before:
-                return
-
-
-def _moved(item: Any, device: str) -> Any:
-    return item.to(device, non_blocking=True) if isinstance(item, Tensor) else item
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0

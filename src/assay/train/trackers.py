@@ -1,0 +1,89 @@
+"""Adapters that send a run's scalars to TensorBoard, Weights & Biases or MLflow, where they are installed.
+
+They go into `Run(trackers=...)`; what the log gets they get too. One that fails is warned about and left out.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class TensorBoard:
+    """Event files in a folder; needs the package tensorboard.
+
+    Args:
+        folder: of the event files.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        writer = _imported("tensorboard.summary", "tensorboard").Writer
+        self._writer = writer(str(folder))
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Adds one point to each curve."""
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, float(value), step)
+
+    def close(self) -> None:
+        """Writes what is not written yet."""
+        self._writer.close()
+
+
+class WandB:
+    """A run at Weights & Biases; needs the package wandb.
+
+    Args:
+        project: name of the project.
+        options: of `wandb.init`, such as `name` or `mode="offline"`.
+    """
+
+    def __init__(self, project: str, **options: Any) -> None:
+        self._run = _imported("wandb", "wandb").init(project=project, **options)
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Sends the scalars of one step."""
+        self._run.log({name: float(value) for name, value in scalars.items()}, step=step)
+
+    def close(self) -> None:
+        """Ends the run."""
+        self._run.finish()
+
+
+class MLflow:
+    """A run of an MLflow experiment; needs the package mlflow.
+
+    Args:
+        experiment: its name.
+        uri: of the tracking server or folder, or None for MLflow's default.
+    """
+
+    def __init__(self, experiment: str, *, uri: str | None = None) -> None:
+        self._mlflow = _imported("mlflow", "mlflow")
+        if uri is not None:
+            self._mlflow.set_tracking_uri(uri)
+        self._mlflow.set_experiment(experiment)
+        self._mlflow.start_run()
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Sends the scalars of one step."""
+        self._mlflow.log_metrics({name: float(value) for name, value in scalars.items()}, step=step)
+
+    def close(self) -> None:
+        """Ends the run."""
+        self._mlflow.end_run()
+
+
+def _imported(module: str, package: str) -> Any:
+    """The module.
+
+    Raises:
+        ValueError: its package is not installed.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"this tracker needs the package {package}: pip install {package} ({error})"
+        ) from None
