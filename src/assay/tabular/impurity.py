@@ -145,7 +145,7 @@ class ImpurityTree(Estimator):
         goal = Classes(labels=target, num_classes=num_classes, weights=weight, criterion=criterion)
         grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
         tree = replace(grown.tree, gain=grown.tree.gain / scale, weight=grown.tree.weight / scale)
-        return replace(grown, tree=tree if num_classes > 2 else tree.with_values(tree.value[:, -1:]))
+        return replace(grown, tree=tree if num_classes > 2 else tree.with_values(tree.value[:, -1:].copy()))
 
     def _limits(self, num_rows: int, num_features: int, total_weight: float) -> Limits:
         onehot = self.max_cat_to_onehot

@@ -100,7 +100,8 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
     nodes, depths = np.zeros(int(roots[-1]), NODE), np.zeros(len(trees), np.int32)
     nodes["limit"] = NEVER
     values, original = [], []
-    number_parts, category_parts = defaultdict(list), defaultdict(list)
+    number_parts: defaultdict[tuple[int, bool], list[tuple[np.ndarray, ...]]] = defaultdict(list)
+    category_parts: defaultdict[int, list[tuple[np.ndarray, ...]]] = defaultdict(list)
     for first, end in _groups(roots):
         joined = _Joined(trees[first:end], schema, first)
         start = int(roots[first])
@@ -111,16 +112,15 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
             values.append(np.require(value, np.float64, ["C", "A"]))
             original.append(order)
         for feature, side, at, thresholds in joined.numbers():
-            number_parts[feature, side].append((start + at, thresholds))
-        for feature, *part in joined.categories(start):
-            category_parts[feature].append(part)
+            number_parts[feature, side].append(((start + at).astype(np.uint32), thresholds))
+        for feature, at, listed, lists in joined.categories():
+            category_parts[feature].append(((start + at).astype(np.uint32), listed, lists))
 
-    numbers = [
-        _NumericSplits.of(feature, side, parts) for (feature, side), parts in sorted(number_parts.items())
-    ]
+    # Parts are let go as soon as they are joined: together they are as large as the trees.
+    numbers = [_NumericSplits.of(*key, number_parts.pop(key)) for key in sorted(number_parts)]
     categories = [
-        _CategorySplits.of(feature, len(schema[feature].categories), parts)
-        for feature, parts in sorted(category_parts.items())
+        _CategorySplits.of(feature, len(schema[feature].categories), category_parts.pop(feature))
+        for feature in sorted(category_parts)
     ]
     dtype = _code_dtype(numbers, categories)
     slots, num_numeric = _cut(numbers, nodes, int(np.iinfo(dtype).max))
@@ -172,7 +172,7 @@ class _NumericSplits:
         """The splits that groups of trees have: nodes and thresholds of each group."""
         nodes, thresholds = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         distinct, limits = np.unique(thresholds, return_inverse=True)
-        return cls(feature, missing_left, distinct, nodes, limits)
+        return cls(feature, missing_left, distinct, nodes, limits.astype(np.uint32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,16 +185,20 @@ class _CategorySplits:
     sets: np.ndarray  # uint32[nodes, words]
 
     @classmethod
-    def of(cls, feature: int, num_categories: int, parts: list[list[np.ndarray]]) -> _CategorySplits:
-        """The splits that groups of trees have: nodes, listed categories, and the node of each of these."""
-        nodes, listed, listing = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        nodes = np.sort(nodes)
-        index = np.searchsorted(nodes, listing)
-        codes = _classes(listed, index, num_categories + 1)
-        sets = np.zeros((len(nodes), codes.max() // 32 + 1), np.uint32)
-        code = codes[listed]
-        np.bitwise_or.at(sets, (index, code >> 5), np.uint32(1) << (code & 31).astype(np.uint32))
-        return cls(feature, codes, nodes, sets)
+    def of(cls, feature: int, num_categories: int, parts: list[tuple[np.ndarray, ...]]) -> _CategorySplits:
+        """The splits that groups of trees have: nodes, categories listed, and which node lists each."""
+        starts = np.cumsum([0, *(len(nodes) for nodes, _, _ in parts)])
+        codes = np.arange(num_categories + 1, dtype=np.int32)
+        if len(codes) > 256:
+            listed = np.concatenate([listed for _, listed, _ in parts])
+            lists = np.concatenate([start + lists for start, (*_, lists) in zip(starts, parts, strict=False)])
+            codes = _classes(listed, lists, len(codes))
+        sets = np.zeros((int(starts[-1]), codes.max() // 32 + 1), np.uint32)
+        for start, (_, listed, lists) in zip(starts, parts, strict=False):
+            code = codes[listed]
+            bits = np.uint32(1) << (code & 31).astype(np.uint32)
+            np.bitwise_or.at(sets, (start + lists, code >> 5), bits)
+        return cls(feature, codes, np.concatenate([nodes for nodes, _, _ in parts]), sets)
 
 
 def _code_dtype(numbers: list[_NumericSplits], categories: list[_CategorySplits]) -> np.dtype:
@@ -239,7 +243,7 @@ class _Joined:
         self.root = self.roots[self.owner[self.inner]]  # of each inner node
         self.left = self.root + np.concatenate([tree.left for tree in trees])[self.inner]
         self.right = self.root + np.concatenate([tree.right for tree in trees])[self.inner]
-        self.listed = np.concatenate([tree.categories for tree in trees]).astype(np.int64)
+        self.listed = np.concatenate([tree.categories for tree in trees])
         num_listed = np.concatenate([np.diff(tree.category_offsets) for tree in trees])
         if (num_listed < 0).any() or num_listed.sum() != len(self.listed):
             raise ValueError("a tree is malformed: its category_offsets do not part its categories")
@@ -317,16 +321,16 @@ class _Joined:
                 if len(here := nodes[missing_left == side]):
                     yield feature, side, self._placed(here), self.threshold[here]
 
-    def categories(self, start: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """By feature, the places of splits on categories, from `start` on, and what they list."""
+    def categories(self) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """By feature, the places of splits on categories, what they list, and which of them lists it."""
         for feature, nodes in self._by_feature:
             if self.schema[feature].kind != "category":
                 continue
             here = np.flatnonzero(self.feature[self.listing] == feature)
             missing = nodes[self.missing_left[nodes]]  # missing is one more category
-            listed = np.append(self.listed[here], np.full(len(missing), len(self.schema[feature].categories)))
-            listing = np.append(self.listing[here], missing)
-            yield feature, start + self._placed(nodes), listed, start + self._placed(listing)
+            last = np.full(len(missing), len(self.schema[feature].categories), self.listed.dtype)
+            lists = np.searchsorted(nodes, np.append(self.listing[here], missing)).astype(np.int32)
+            yield feature, self._placed(nodes), np.append(self.listed[here], last), lists
 
     @cached_property
     def _by_feature(self) -> list[tuple[int, np.ndarray]]:
@@ -338,15 +342,13 @@ class _Joined:
 
 
 def _classes(listed: np.ndarray, sets: np.ndarray, num_categories: int) -> np.ndarray:
-    """int32[categories]: classes; where a byte is too small, categories in the same sets share one.
+    """int32[categories]: classes, such that categories in the same sets share one.
 
     Args:
         listed: the categories of all sets.
         sets: the set of each of them.
         num_categories: categories are in [0, num_categories).
     """
-    if num_categories <= 256:
-        return np.arange(num_categories, dtype=np.int32)
     order = np.lexsort((sets, listed))
     ends = np.cumsum(np.bincount(listed, minlength=num_categories))
     classes: dict[bytes, int] = {}
