@@ -184,10 +184,10 @@ def test_a_monitor_is_called_after_each_round_and_may_stop(estimator):
 
     def monitor(step, model):
         calls.append((step, model.n_estimators_, model.score(table, y)))
-        return step == 3
+        return step == 4
 
     model = estimator(n_estimators=50).fit(table, y, monitor=monitor)
-    assert [call[:2] for call in calls] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert [call[:2] for call in calls] == [(1, 1), (2, 2), (3, 3), (4, 4)]
     assert len(model.ensemble_) == model.n_estimators_ == 4
 
 

@@ -70,8 +70,11 @@ def samme(
     if error >= 1 - 1 / num_classes:
         return Judgement(error, 0.0, None)
     vote = learning_rate * float(np.log((1 - error) / error) + np.log(num_classes - 1))  # (c)
-    raised = distribution + np.expm1(vote) * wrong  # (d)
-    return Judgement(error, vote, raised / raised.sum())  # (e)
+    raised = wrong  # (d), in the memory of the mistakes: fresh memory takes longer than the sums
+    raised *= np.expm1(vote)
+    raised += distribution
+    raised /= raised.sum()  # (e)
+    return Judgement(error, vote, raised)
 
 
 Loss = Literal["linear", "square", "exponential"]
@@ -157,6 +160,7 @@ class AdaBoost(Estimator):
         draw = self._drawing(table, target, given) if self.resample else None
         distribution = np.ones(len(target)) if given is None else given
         positive, distribution = distribution > 0, distribution / distribution.sum()
+        positive = True if positive.all() else positive
         members, judgements = [], []
         for _ in range(self.n_estimators):
             np.maximum(distribution, np.finfo(np.float64).eps, out=distribution, where=positive)

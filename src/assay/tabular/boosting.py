@@ -199,7 +199,8 @@ class Boosting(Estimator):
         Args:
             rows: what the trees are grown on.
             held: rows that judge the rounds; None if no one does.
-            monitor: called after each round with its number and the estimator, which can predict; True stops.
+            monitor: called after each round with how many there were, and the estimator, which can predict;
+                True stops.
             rng: the source of everything random.
         """
         loss = self._loss()
@@ -224,7 +225,7 @@ class Boosting(Estimator):
             scores.append(np.nan if held is None else self._score(loss, held))
             if monitor is not None:
                 self._keep(trees)
-                if monitor(turn, self):
+                if monitor(turn + 1, self):
                     break
             if held is not None and self._stalled(scores):
                 break

@@ -80,7 +80,7 @@ class GBDT(Boosting, ImpurityTree):
             X: features, whatever ``Table.of`` accepts; missing values and categories as they are.
             y: target, one for each row.
             sample_weight: non-negative weights of the rows.
-            monitor: called as ``monitor(round, estimator)`` after each round; True stops.
+            monitor: called as ``monitor(rounds, estimator)`` after each round, from 1 on; True stops.
 
         Raises:
             ValueError: a parameter or the data is not as described.

@@ -187,11 +187,14 @@ def _short(weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
 
     Weights stay as they are if they are whole already, or so uneven that rounding would move them too much.
     """
-    if np.array_equal(weight, np.rint(weight)):
+    few = weight[:64]  # which show it if weights are not whole
+    if np.array_equal(few, np.rint(few)) and np.array_equal(weight, np.rint(weight)):
         return weight, 1.0
     rows = np.count_nonzero(weight)
     scale = float(min((2**15 - 1) / weight.max(), (2**31 - len(weight)) / weight.sum()))
-    short = np.maximum(np.rint(scale * weight), weight > 0)
+    short = scale * weight
+    np.rint(short, out=short)
+    np.maximum(short, weight > 0, out=short)
     return (short, scale) if short.sum() >= 64 * rows else (weight, 1.0)
 
 

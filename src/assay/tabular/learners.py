@@ -92,7 +92,7 @@ class TreeLearner:
     def predict(self, member: Grown) -> NDArray[Any]:
         """Returns the class code or the mean of each training row's leaf."""
         said = self._said(member)
-        by_node = said[:, 0] if self.num_classes is None else said.argmax(axis=1)
+        by_node = said[:, 0] if self.num_classes is None else said.argmax(axis=1).astype(np.int32)
         leaf = member.leaf
         if leaf.min() < 0:  # Rows of no weight.
             leaf = np.where(leaf < 0, member.tree.apply(self.table), leaf)

@@ -130,7 +130,7 @@ class XGBoost(Boosting):
             sample_weight: non-negative weights of the rows.
             eval_set: held-out rows, ``(X, y)``, or a list of one such pair, that ``validation_score_`` and
                 early stopping judge by.
-            monitor: called as ``monitor(round, estimator)`` after each round; True stops.
+            monitor: called as ``monitor(rounds, estimator)`` after each round, from 1 on; True stops.
 
         Raises:
             ValueError: a parameter or the data is not as described.
