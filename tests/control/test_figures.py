@@ -1,4 +1,4 @@
-"""The report's pictures, and the claims on record."""
+"""The report's pictures."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,9 @@ import pytest
 from control_worlds import BOOK
 
 from assay.control import figures as pictures
-from assay.control.claims import claims
 from assay.control.grid_world import ARROWS
 from assay.control.task import task
 from assay.control.value_iteration import ValueIteration
-from assay.core.claim import Record
 from assay.core.comparison import compare
 from assay.core.run import Run
 from assay.core.task import Figure
@@ -111,26 +109,3 @@ class TestFigures:
         solution = ValueIteration(tolerance=0.5).fit(mdp, run=Run())
         figure = pictures.policy_picture("value-iteration", solution, mdp.grid)
         assert "texttemplate" not in figure.plotly["data"][0]
-
-
-class TestClaims:
-    def test_each_is_on_record_as_it_stands(self):
-        for claim in claims:
-            record = Record.read(ROOT / "claims" / "records" / f"{claim.name}.json")
-            assert (record.statement, record.source) == (claim.statement, claim.source)
-            assert [p["prediction"] for p in record.predictions] == [str(p) for p in claim.predictions]
-            assert record.finding == claim.finding
-            assert len(record.seeds) >= 5
-            if record.verdict != "supported":
-                assert claim.finding
-
-    def test_names_and_quantities(self):
-        quick = {"control/truncation-is-in-between", "control/episodes-must-be-long-enough"}
-        for claim in claims:
-            assert claim.name.startswith("control/")
-            assert claim.source
-            assert claim.shrunk
-            if claim.name in quick:
-                values = claim.measure(3, "smoke")
-                for prediction in claim.predictions:
-                    assert prediction.verdict({k: [v, v] for k, v in values.items()}) == "supported"

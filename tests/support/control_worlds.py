@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from assay.control.episodes import Walker
 from assay.control.grid_world import ACTIONS, GridWorld
 from assay.control.mdp import MDP
 
@@ -87,3 +88,47 @@ def linear_programme(mdp):
     found = linprog(np.ones(mdp.num_states), A_ub=rows, b_ub=limits, bounds=(None, None), method="highs")
     assert found.success
     return found.x
+
+
+class Recorder(Walker):
+    """A walker that remembers its steps."""
+
+    def __init__(self, mdp, rng):
+        super().__init__(mdp, rng)
+        self.steps = []
+
+    def step(self, state, action):
+        reward, following, ended = super().step(state, action)
+        self.steps.append((state, action, reward, following, ended))
+        return reward, following, ended
+
+
+def walked(method, mdp, steps, seed=0, q=None, choose=None):
+    """The steps of episodes of a method, and q after each of them."""
+    walker = Recorder(mdp, np.random.default_rng(seed))
+    q = [[method.initial_q] * mdp.num_actions for _ in range(mdp.num_states)] if q is None else q
+    choose = method.behaviour(q, walker) if choose is None else choose
+    tables = [np.array(q)]
+    while len(tables) <= steps:
+        for reward in method.episode(q, walker, choose, mdp.gamma):
+            assert reward == walker.steps[-1][2]
+            tables.append(np.array(q))
+            if len(tables) > steps:
+                break
+    return walker.steps[: steps + 1], tables
+
+
+def check_updates(method, target):
+    """Every update of a method against its formula, on the steps that were really taken.
+
+    `target` gives the value of what follows from the row of the next state and the action taken there.
+    """
+    steps, tables = walked(method, random_mdp(np.random.default_rng(11), 5, 3), 400)
+    following = [step[1] for step in steps[1:]]
+    for (state, action, reward, into, ended), next_action, before, after in zip(
+        steps, following, tables, tables[1:], strict=False
+    ):
+        rest = 0.0 if ended else target(before[into], next_action)
+        expected = before.copy()
+        expected[state, action] += method.alpha * (reward + 0.9 * rest - before[state, action])
+        assert np.abs(after - expected).max() < 1e-12
