@@ -128,7 +128,8 @@ def classes(
         if extent.num_zeros:
             kept = _not_zero(weights, weights, kept)
     if num_classes == 2:
-        second = np.where(labels == 1, 1.0 if weights is None else weights, 0.0)
+        is_second = labels == 1
+        second = is_second.astype(np.float64) if weights is None else weights * is_second
         extents = [_extent(second, kept)] if extent is None else [extent, extent]
         packed = _two_sums(criterion, kept, second, weights, extents, wide=False, count=count)
         # Rounded weights would make the tree depend on the unit of the weights, hence packed only if exact.

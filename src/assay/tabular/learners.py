@@ -96,7 +96,7 @@ class TreeLearner:
         leaf = member.leaf
         if leaf.min() < 0:  # Rows of no weight.
             leaf = np.where(leaf < 0, member.tree.apply(self.table), leaf)
-        return by_node[leaf]
+        return by_node.take(leaf)
 
     def _said(self, member: Grown) -> NDArray[np.float64]:
         value = member.tree.value
