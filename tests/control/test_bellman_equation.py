@@ -2,13 +2,14 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from control_worlds import BOOK, CAUTIOUS, naive_q, random_mdp
+from control_worlds import BOOK, CAREFUL, CAUTIOUS, naive_q, random_mdp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.control.bellman_equation import policy_values
+from assay.control.bellman_equation import BellmanEquation, policy_values
 from assay.control.bellman_iteration import evaluation_iterates
 from assay.control.grid_world import GridWorld
+from assay.core.run import Run
 
 
 def random_policy(rng, mdp):
@@ -57,3 +58,17 @@ def test_dense_and_sparse_solutions(side):
     policy = random_policy(np.random.default_rng(side), mdp)
     chain = mdp.under(policy)
     assert chain.values() == pytest.approx(chain.backup(chain.values()), abs=1e-10)
+
+
+def test_one_improvement_is_an_improvement():
+    mdp = CAREFUL.mdp()
+    for policy in (None, 0, tuple([4] * 25), tuple(CAREFUL.policy(CAUTIOUS).tolist())):
+        solution = BellmanEquation(policy=policy).fit(mdp, run=Run())
+        assert (policy_values(mdp, solution.predict()) >= solution.v - 1e-9).all()
+
+
+def test_the_policy_to_evaluate_is_checked():
+    with pytest.raises(ValueError, match="actions from 0 to 4, got 5"):
+        BellmanEquation(policy=5).fit(BOOK.mdp(), run=Run())
+    with pytest.raises(ValueError, match="each of 25 states, got 1"):
+        BellmanEquation(policy=(0,)).fit(BOOK.mdp(), run=Run())

@@ -1,4 +1,4 @@
-"""MC Basic, exploring starts and epsilon-greedy; the tables of MC Basic are in test_printed_figures.py."""
+"""What all Monte Carlo methods have in common: their budgets."""
 
 import numpy as np
 import pytest

@@ -137,6 +137,13 @@ class TestArrays:
             ContractError, match=r"broken.json: expected JSON or arrays without Python objects"
         ):
             read_mdp(broken)
+        world = tmp_path / "world.json"
+        world.write_text(json.dumps({"map": ["S..", ".#T"], "gama": 0.7}))
+        with pytest.raises(ContractError, match=r"^world\.json: a grid world has no field 'gama'"):
+            read_mdp(world)
+        world.write_text(json.dumps({"map": ["S..", ".#"]}))
+        with pytest.raises(ContractError, match=r"^world\.json: grid world: expected a map of rows of equal"):
+            read_mdp(world)
         (tmp_path / "broken.npz").write_bytes(b"no zip")
         with pytest.raises(ContractError, match=r"broken.npz: expected"):
             read_mdp(tmp_path / "broken.npz")

@@ -157,6 +157,15 @@ class TestReadBinary:
         assert data.name == "pictures.npy-threshold-0.5"
         assert read_binary(pictures, binarise="threshold", threshold=0.1).x.tolist() == [[0, 1, 1, 1]] * 2
 
+    def test_grey_values_are_told_what_makes_bits_of_them(self):
+        advice = "got 127; of grey values bits are made by binarise, one of threshold, fixed, stochastic"
+        with pytest.raises(ContractError, match=advice):
+            read_binary(np.array([[0, 127], [128, 255]], np.uint8))
+        with pytest.raises(ContractError, match=r"got 0\.5; of grey values"):
+            read_binary(np.array([[0, 0.5], [1.0, 1.0]]))
+        with pytest.raises(ContractError, match=r"got -2\.0$"):
+            read_binary(np.array([[0, -2.0], [1.0, 1.0]]))
+
     def test_frames(self):
         pandas = pytest.importorskip("pandas")
         assert read_binary(pandas.DataFrame({"a": [0, 1], "b": [1, 1]})).x.tolist() == [[0, 1], [1, 1]]

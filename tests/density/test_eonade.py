@@ -43,6 +43,25 @@ def test_loss_is_the_loops_and_gradient_the_finite_differences():
         assert slope[name] == pytest.approx(expected[name], abs=1e-7), name
 
 
+def test_gradient_agrees_with_automatic_differentiation():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 2, (7, 8)).astype(float)
+    known = draw_known(x.shape, rng)
+    weights = random_weights(8, 5, seed=3)
+    w = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
+    rows, seen = torch.tensor(x), torch.tensor(known.astype(float))
+    hidden = torch.sigmoid((rows * seen) @ w["W"] + seen @ w["U"] + w["c"])
+    logits = hidden @ w["V"].T + w["b"]
+    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, rows, reduction="none") * (1 - seen)
+    loss = (8 / (1 - seen).sum(dim=1) * each.sum(dim=1)).mean()
+    loss.backward()
+    value, slope = orderless_gradient(x, known, weights)
+    assert value == pytest.approx(loss.item(), abs=1e-10)
+    for name in weights:
+        assert slope[name] == pytest.approx(w[name].grad.numpy(), abs=1e-10), name
+
+
 def test_expected_loss_is_the_mean_over_all_orders():
     """Without the weight D / (D - d + 1) it would not be. All orders of four bits, and all splits."""
     D = 4

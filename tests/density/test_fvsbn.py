@@ -46,6 +46,26 @@ def test_gradient_agrees_with_finite_differences():
     assert (slope["W"][~mask] == 0).all()
 
 
+def test_loss_and_gradient_are_those_of_a_masked_linear_layer():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 2, (6, 9)).astype(float)
+    mask = before(rng.permutation(9))
+    weights = {"W": rng.normal(size=(9, 9)), "b": rng.normal(size=9)}
+    layer = torch.nn.Linear(9, 9, dtype=torch.float64)
+    rows = torch.tensor(x)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(weights["W"].T))
+        layer.bias.copy_(torch.tensor(weights["b"]))
+    logits = torch.nn.functional.linear(rows, layer.weight * torch.tensor(mask.T), layer.bias)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, rows, reduction="sum") / len(x)
+    loss.backward()
+    value, slope = fvsbn_gradient(x, weights, mask)
+    assert value == pytest.approx(loss.item(), abs=1e-10)
+    assert slope["W"] == pytest.approx(layer.weight.grad.numpy().T, abs=1e-10)
+    assert slope["b"] == pytest.approx(layer.bias.grad.numpy(), abs=1e-10)
+
+
 def test_without_weights_bits_are_independent():
     model = random_model("fvsbn", 5)
     alone = FVSBNModel(

@@ -110,10 +110,11 @@ class TestEveryModel:
         assert all(np.array_equal(w, weights[name]) for name, w in model.weights.items())
 
 
-@pytest.mark.parametrize("family", ALL)
-def test_sums_to_one_over_sixteen_bits(family):
-    model = random_model(family, 16)
-    assert np.exp(model.log_prob(all_vectors(16))).sum() == pytest.approx(1, abs=1e-10)
+@pytest.mark.parametrize(("family", "members"), MEMBERS)
+@pytest.mark.parametrize(("D", "seed"), [(12, 0), (12, 1), (12, 2), (16, 0)])
+def test_sums_to_one_over_many_bits_in_every_order(family, members, D, seed):
+    model = random_model(family, D, seed, members=members)
+    assert np.exp(model.log_prob(all_vectors(D))).sum() == pytest.approx(1, abs=1e-10)
 
 
 @pytest.mark.parametrize("family", ["bernoulli", "mixture", "fvsbn", "nade", "made"])

@@ -38,7 +38,11 @@ def read_mdp(source: Any = None, *, gamma: float | None = None, **world: Any) ->
     """
     if isinstance(source, Path) or (isinstance(source, str) and Path(source).suffix in (".json", ".npz")):
         path = Path(source)
-        return _read(_open(path), path.name, gamma, world)
+        try:
+            return _read(_open(path), path.name, gamma, world)
+        except ContractError as error:
+            words = str(error)
+            raise ContractError(words if path.name in words else f"{path.name}: {words}") from None
     return _read(source, None, gamma, world)
 
 

@@ -19,6 +19,7 @@ value as its probability. `stochastic`: drawn so anew in every epoch of training
 
 Bits = NDArray[np.uint8]
 
+_BINARISE = f"; of grey values bits are made by binarise, one of {', '.join(get_args(Binarisation))}"
 _FIXED_SEED = 0  # Of `fixed` and of the test bits of `stochastic`: the same for every run and method.
 
 
@@ -106,7 +107,12 @@ class BinaryData:
 
 
 def bits(
-    values: Any, *, names: Sequence[str] = (), where: str = "data", variables: int | None = None
+    values: Any,
+    *,
+    names: Sequence[str] = (),
+    where: str = "data",
+    variables: int | None = None,
+    advice: str = "",
 ) -> Bits:
     """`values` as uint8 of shape (rows, variables).
 
@@ -115,6 +121,7 @@ def bits(
         names: of the columns, for the message.
         where: what the user calls the values.
         variables: how many columns there must be.
+        advice: what to do about a value that is not 0 or 1.
 
     Raises:
         ContractError: a value is not 0 or 1 (the message names row and column, both from 1), the shape is
@@ -133,7 +140,7 @@ def bits(
         name = f"{names[column]!r}" if len(names) else str(column + 1)
         value = array[row, column].item()
         got = "a missing value" if value != value else repr(value)
-        raise ContractError(f"{where}: row {row + 1}, column {name}: expected 0 or 1, got {got}")
+        raise ContractError(f"{where}: row {row + 1}, column {name}: expected 0 or 1, got {got}{advice}")
     return array.astype(np.uint8)
 
 
@@ -194,10 +201,17 @@ def read_binary(
     values, names, picture, found = _values(source)
     name = name or found
     if binarise is None:
-        return BinaryData(bits(values, names=names, where=name), name, names, picture)
+        advice = _BINARISE if _may_be_grey(values) else ""
+        return BinaryData(bits(values, names=names, where=name, advice=advice), name, names, picture)
     if values.dtype == np.uint8:
         values = values / np.float32(255)
     return binarised(values, binarise, threshold=threshold, name=name, picture=picture, names=names)
+
+
+def _may_be_grey(values: NDArray[Any]) -> bool:
+    return values.dtype == np.uint8 or (
+        values.dtype.kind == "f" and bool(((values >= 0) & (values <= 1)).all())
+    )
 
 
 def _values(source: Any) -> tuple[NDArray[Any], tuple[str, ...], tuple[int, int] | None, str]:

@@ -64,7 +64,7 @@ def convergence(board: Board, rows: Sequence[Row]) -> Figure:
         )
     if notes := _notes(board, rows):
         caption += f" Conditions that are broken: {notes}."
-    axes = {"xaxis": _log_axis("samples of a run"), "yaxis": _log_axis("RMSE")}
+    axes = {"xaxis": _log_axis("samples of a run", 1), "yaxis": _log_axis("RMSE")}
     return Figure("Convergence", caption, {"data": data, "layout": axes})
 
 
@@ -79,7 +79,7 @@ def estimates(models: dict[str, Estimate], answer: float, seeks: str) -> Figure:
         data.append(_band(samples, mean - spread, mean + spread, hue, positive=False))
         data.append(_line(name, samples, mean, hue, positive=False))
     data.append(_line("answer", np.array([1, last]), np.full(2, answer), None, dash="dash", positive=False))
-    axes = {"xaxis": _log_axis("samples of a run"), "yaxis": {"title": {"text": "estimate"}}}
+    axes = {"xaxis": _log_axis("samples of a run", 1), "yaxis": {"title": {"text": "estimate"}}}
     return Figure(
         "Estimates",
         f"Where the estimates of {seeks} are after so many samples: mean over the runs of the first seed "
@@ -149,8 +149,9 @@ def _notes(board: Board, rows: Sequence[Row]) -> str:
     )
 
 
-def _log_axis(title: str) -> dict[str, Any]:
-    return {"title": {"text": title}, "type": "log", "dtick": "D2", "exponentformat": "power"}
+def _log_axis(title: str, ticks: str | int = "D2") -> dict[str, Any]:
+    """Ticks at every 1, 2 and 5; or at powers of ten only, which a narrow page has room for."""
+    return {"title": {"text": title}, "type": "log", "dtick": ticks, "exponentformat": "power"}
 
 
 def _line(
