@@ -94,9 +94,9 @@ def backward(
         packed = plan.starts_q is not None
         parts = [x.flatten(0, 1) if not packed else x[0] for x in (dq, dk, dv)]
         sums = Gradients(parts[0][:, rows], parts[1][:, columns], parts[2][:, columns], dbias)
-        o, l, g = (x[:, :, rows].flatten(0, 1) for x in (out, lse, dout))
+        part_out, part_lse, g = (x[:, :, rows].flatten(0, 1) for x in (out, lse, dout))
         part_dlse = None if dlse is None else dlse[:, :, rows].flatten(0, 1)
-        recompute.backward(operands, sums, o, l, g, part_dlse, _sizes(plan, q))
+        recompute.backward(operands, sums, part_out, part_lse, g, part_dlse, _sizes(plan, q))
     grads = [x.to(q.dtype) for x in (dq, dk, dv)]
     bias_dtype = q.dtype if pattern.bias is None else pattern.bias.dtype
     return grads[0], grads[1], grads[2], None if dbias is None else dbias.to(bias_dtype)

@@ -13,12 +13,11 @@ Reference:
     Verified: naive in float64 to 1e-12, after every outer step.
 """
 
-import math
 from collections.abc import Callable
 
 from torch import Tensor
 
-from assay.attention.online import LN2, State
+from assay.attention.online import State
 from assay.attention.operands import Operands, Sizes, slices
 from assay.attention.pattern import blocks
 
@@ -28,27 +27,24 @@ def forward(
     out: Tensor,
     lse: Tensor,
     sizes: Sizes,
-    after: Callable[[range, range], None] = lambda heads, columns: None,
+    after: Callable[[range, range, Tensor], None] = lambda heads, columns, stored: None,
 ) -> None:
     """Fills out [heads, Nq, Dv] and lse [heads, Nq].
 
     Args:
-        after: called after every outer step with the heads and the keys done.
+        after: called after every outer step with heads, keys and the stored outputs.
     """
-    nq, nk, dim = operands.nq, operands.nk, out.shape[-1]
+    nq, nk = operands.nq, operands.nk
     for heads in operands.head_blocks(sizes):
-        # The stored sums: in the dtype of computing, for O rounded to half at every visit would drift.
-        stored = State.empty(len(heads), nq, dim=dim, dtype=operands.dtype, device=out.device)
+        # In the dtype of computing: an output rounded to half precision at every visit would drift.
+        stored = State.empty(len(heads), nq, out.shape[-1], operands.queries(heads, range(0)))
         for columns in blocks(range(nk), sizes.columns):
             keys, values = operands.keys(heads, columns), operands.values(heads, columns)
             for rows in operands.pattern.by_columns(columns, nq, nk, sizes.rows):
-                at = slices(rows)
-                visit = State(stored.m[:, at], stored.l[:, at], stored.o[:, at] * stored.l[:, at])
+                visit = stored.part(slices(rows))
+                visit.o.mul_(visit.l)
                 queries = operands.queries(heads, rows) * operands.unit
                 visit.absorb(operands.scores(queries, keys, heads, rows, columns), values)
-                stored.m[:, at], stored.l[:, at], stored.o[:, at] = visit.m, visit.l, visit.output()
-            out[slices(heads)] = stored.o
-            lse[slices(heads)] = (stored.m + stored.l.log2()).mul(LN2).squeeze(-1)
-            after(heads, columns)
-        if nk == 0:
-            out[slices(heads)], lse[slices(heads)] = 0, -math.inf
+                visit.o.copy_(visit.output())
+            after(heads, columns, stored.o)
+        out[slices(heads)], lse[slices(heads)] = stored.o, stored.lse()

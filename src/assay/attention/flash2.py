@@ -21,11 +21,11 @@ from assay.attention.pattern import blocks
 
 def forward(operands: Operands, out: Tensor, lse: Tensor, sizes: Sizes) -> None:
     """Fills out [heads, Nq, Dv] and lse [heads, Nq]."""
-    nq, nk, dim = operands.nq, operands.nk, out.shape[-1]
+    nq, nk = operands.nq, operands.nk
     for heads in operands.head_blocks(sizes):
         for rows in blocks(range(nq), sizes.rows):
             queries = operands.queries(heads, rows) * operands.unit
-            state = State.empty(len(heads), len(rows), dim=dim, dtype=operands.dtype, device=out.device)
+            state = State.empty(len(heads), len(rows), out.shape[-1], queries)
             for columns in operands.pattern.by_rows(rows, nq, nk, sizes.columns):
                 scores = operands.scores(queries, operands.keys(heads, columns), heads, rows, columns)
                 state.absorb(scores, operands.values(heads, columns))

@@ -31,9 +31,9 @@ class State:
     """What rows know of the keys seen so far.
 
     Args:
-        m: the greatest score, in units of ln 2, [..., rows, 1]; minus infinity before anything was seen.
-        l: the sum of 2^(score - m), [..., rows, 1].
-        o: the sum of 2^(score - m) times value, [..., rows, Dv].
+        m: the greatest score, in units of ln 2, [heads, rows, 1]; minus infinity before anything was seen.
+        l: the sum of 2^(score - m), [heads, rows, 1].
+        o: the sum of 2^(score - m) times value, [heads, rows, Dv].
     """
 
     m: Tensor
@@ -41,32 +41,36 @@ class State:
     o: Tensor
 
     @classmethod
-    def empty(cls, *shape: int, dim: int, dtype: torch.dtype, device: torch.device | None = None) -> "State":
-        """The identity of merging, for rows of this shape."""
-        zero = torch.zeros(*shape, 1, dtype=dtype, device=device)
-        return cls(zero - math.inf, zero, zero.new_zeros(*shape, dim))
+    def empty(cls, heads: int, rows: int, dim: int, like: Tensor) -> "State":
+        """The identity of merging, in the dtype of `like`."""
+        zeros = like.new_zeros(heads, rows, 1)
+        return cls(zeros - math.inf, zeros, like.new_zeros(heads, rows, dim))
 
     def absorb(self, scores: Tensor, values: Tensor) -> None:
         """Takes in a block of keys: m' = max(m, max s), a = 2^(m - m'), l' = a l + sum p, o' = a o + p v.
 
         Args:
-            scores: [..., rows, keys] in units of ln 2; overwritten.
-            values: [..., keys, Dv].
+            scores: [heads, rows, keys] in units of ln 2; overwritten.
+            values: [heads, keys, Dv].
         """
         m = torch.maximum(self.m, scores.amax(-1, keepdim=True))
         shift = m.masked_fill(m == -math.inf, 0.0)  # (-inf) - (-inf) is not a number.
         decay = (self.m - shift).exp2_()
         p = scores.sub_(shift).exp2_()
-        self.m = m
-        self.l = p.sum(-1, keepdim=True).add_(self.l * decay)
-        self.o = torch.matmul(p, values).add_(self.o * decay)
+        self.m.copy_(m)
+        self.l.mul_(decay).add_(p.sum(-1, keepdim=True))
+        self.o.mul_(decay).baddbmm_(p, values)
+
+    def part(self, rows: slice) -> "State":
+        """The state of some rows, in the same memory."""
+        return State(self.m[:, rows], self.l[:, rows], self.o[:, rows])
 
     def output(self) -> Tensor:
         """The weighted mean of the values, zero for a row that has seen none."""
         return self.o / self.l.masked_fill(self.l == 0, 1.0)
 
     def lse(self) -> Tensor:
-        """The natural logarithm of the sum of the scores' exponentials, [..., rows]."""
+        """The natural logarithm of the sum of the scores' exponentials, [heads, rows]."""
         return (self.m + self.l.log2()).mul(LN2).squeeze(-1)
 
 
@@ -91,10 +95,10 @@ def merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[T
 
 
 def online_rows(stream: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """out [..., rows, Dv] and natural lse [..., rows] of rows whose keys come as a stream, in O(rows) memory.
+    """out [heads, rows, Dv] and natural lse [heads, rows] for keys that come as a stream, in O(rows) memory.
 
     Args:
-        stream: blocks of scores [..., rows, keys] and values [..., keys, Dv].
+        stream: blocks of scores [heads, rows, keys] and values [heads, keys, Dv].
 
     Raises:
         ValueError: the stream is empty.
@@ -103,9 +107,7 @@ def online_rows(stream: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor
     for scores, values in stream:
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         if state is None:
-            shape = scores.shape[:-1]
-            dim = values.shape[-1]
-            state = State.empty(*shape, dim=dim, dtype=scores.dtype, device=scores.device)
+            state = State.empty(scores.shape[0], scores.shape[1], values.shape[-1], scores)
         state.absorb(scores * LOG2E, values.to(scores.dtype))
     if state is None:
         raise ValueError("expected at least one block of scores and values, got an empty stream")
@@ -120,8 +122,8 @@ def forward(operands: Operands, out: Tensor, lse: Tensor, sizes: Sizes) -> None:
     """
     rows = range(operands.nq)
     for heads in blocks(range(operands.num_heads), 1):
-        state = State.empty(1, operands.nq, dim=out.shape[-1], dtype=operands.dtype, device=out.device)
         queries = operands.queries(heads, rows) * operands.unit
+        state = State.empty(1, operands.nq, out.shape[-1], queries)
         for columns in blocks(range(operands.nk), sizes.columns):
             scores = operands.scores(queries, operands.keys(heads, columns), heads, rows, columns)
             state.absorb(scores, operands.values(heads, columns))

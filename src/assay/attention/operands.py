@@ -66,6 +66,7 @@ class Operands:
         self.device = q.device
         self._q, self._k, self._v = (x.reshape(-1, *x.shape[2:]) for x in (q, k, v))
         self._group = self.q_heads // self.kv_heads
+        self._outside: dict[tuple[int, int, int], Tensor | None] = {}
 
     def head_blocks(self, sizes: Sizes) -> Iterator[range]:
         """All heads, in blocks of as many as share a tile."""
@@ -123,7 +124,10 @@ class Operands:
     def hidden(self, heads: range, rows: range, columns: range) -> Tensor | None:
         """True where a key is hidden, broadcastable to the tile; None where all are seen."""
         pattern = self.pattern
-        found = pattern.outside(rows, columns, self.nq, self.nk, self.device)
+        place = (columns.start - rows.start, len(rows), len(columns))
+        if place not in self._outside:  # Along a diagonal all tiles are alike.
+            self._outside[place] = pattern.outside(rows, columns, self.nq, self.nk, self.device)
+        found = self._outside[place]
         if pattern.mask is not None:
             dropped = ~self.cut(pattern.mask, heads, rows, columns)
             found = dropped if found is None else found | dropped
