@@ -68,8 +68,8 @@ class TarShards:
         """The exact number of pairs, from the headers alone: those whose content is at fault are counted."""
         return sum(self._count(shard) for shard in self.shards)
 
-    def items(self, epoch: int, start: int) -> Iterator[Sample | None]:
-        """The pairs of an epoch from position `start` on; None in place of one at fault that was skipped."""
+    def items(self, epoch: int, start: int, step: int = 1) -> Iterator[Sample | None]:
+        """The pairs of an epoch; see `assay.data.sources.Source`. None is one at fault that was skipped."""
         order = list(self.shards)
         if self._seed is not None:
             permutation = np.random.default_rng([self._seed, epoch]).permutation(len(order))
@@ -77,14 +77,16 @@ class TarShards:
         # A fault is counted once, though it is met in every epoch.
         faults = self.faults if epoch == 0 else Faults(self.faults.policy)
         for shard in order:
-            if start and start >= (count := self._count(shard)):
-                start -= count
-                continue
-            with shard.open("rb") as file:
-                for position, (key, files) in enumerate(_pairs(shard, file, faults)):
-                    if position >= start:
-                        yield _sample(shard, file, key, files, faults)
-            start = 0
+            if start == 0 or start < self._count(shard):
+                count = 0
+                with shard.open("rb") as file:
+                    for key, files in _pairs(shard, file, faults):
+                        if count == start:
+                            yield _sample(shard, file, key, files, faults)
+                            start += step
+                        count += 1
+                self._counts[shard] = count
+            start -= self._counts[shard]
 
     def _count(self, shard: Path) -> int:
         if shard not in self._counts:
