@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from control_worlds import EPISODIC
 
-from assay.control.grid_world import GridWorld
 from assay.control.mc_basic import MCBasic
 from assay.control.mc_epsilon_greedy import MCEpsilonGreedy
 from assay.control.mc_exploring_starts import MCExploringStarts
 from assay.core.budget import Budget
 from assay.core.run import Run
-
-TINY = GridWorld(shape=(2, 3), forbidden=((1, 2),), target=(2, 3), r_forbidden=-10, start=None)
 
 
 @pytest.mark.parametrize("method", [MCExploringStarts(), MCEpsilonGreedy()])

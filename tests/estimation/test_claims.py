@@ -1,16 +1,16 @@
 """Every claim runs, at a scale of seconds, and its record is that of the claim as it stands."""
 
-import json
 import math
 from pathlib import Path
 
 import pytest
 
 from assay.core import claim as core
-from assay.estimation import experiments
 from assay.estimation.claims import claims
 
 BY_NAME = {claim.name: claim for claim in claims}
+
+
 RECORDS = Path(__file__).parents[2] / "claims" / "records"
 
 
@@ -42,18 +42,3 @@ def test_the_record_is_of_the_claim_as_it_stands(name):
     assert [p["verdict"] for p in record.predictions] == [p.verdict(record.values) for p in claim.predictions]
     assert record.verdict == "supported" or record.finding  # What did not hold is explained.
     assert len(record.seeds) >= 5
-
-
-def test_a_measure_is_the_same_for_the_same_seed_and_another_for_another():
-    one, again, other = (json.dumps(experiments.flips(seed, "smoke")) for seed in (0, 0, 1))
-    assert one == again != other
-
-
-def test_quantities_are_what_they_are_called():
-    flips = experiments.flips(0, "default")
-    assert flips["1.05 / sqrt(200)"] == pytest.approx(0.0742, abs=1e-4)
-    assert flips["error of 20 flips"] == pytest.approx(math.sqrt(1 / 20), rel=0.1)
-    sizes = experiments.batch_sizes(0, "default")
-    assert [sizes[f"m = {m}"] for m in (1, 5, 50)] == pytest.approx([1.491, 0.667, 0.211], rel=0.1)
-    assert sizes["m = 5 / m = 50"] == pytest.approx(sizes["m = 5"] / sizes["m = 50"])
-    assert experiments.projection(0, "smoke")["1.1"] == 1.1

@@ -158,10 +158,7 @@ def test_the_command_line_takes_columns_options_and_functions(tmp_path, monkeypa
     )
     common = ["--seeds", "1", "--scale", "smoke", "--methods", "robbins-monro,polyak-ruppert"]
     assert main(["compare", "estimation", "--data", "d.csv", "--quantile", "0.5", *common]) == 0
-    assert (
-        main(["compare", "estimation", "--data", "my_oracle_here:heat", "--answer", "21", *common])
-        == 0
-    )
+    assert main(["compare", "estimation", "--data", "my_oracle_here:heat", "--answer", "21", *common]) == 0
     out = capsys.readouterr().out
     assert "d.csv" in out
     assert "heat" in out

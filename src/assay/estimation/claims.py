@@ -93,6 +93,22 @@ claims: tuple[Claim, ...] = (
         "3 after 100,000 steps 1.05: the statement is about the limit, and short steps reach it later.",
     ),
     Claim(
+        name="estimation/averaging-in-the-limit",
+        statement="The error of averaged iterates comes to the least possible one as samples are added, for "
+        "every first step.",
+        source=f"{_POLYAK}, Theorem 2",
+        predictions=(
+            Prediction(greater="1.25", smaller="average, c = 0.3", margin=0.0),
+            Prediction(greater="1.25", smaller="average, c = 1", margin=0.0),
+            Prediction(greater="1.25", smaller="average, c = 3", margin=0.0),
+            Prediction(greater="a tenth of them, c = 0.3", smaller="average, c = 0.3", margin=0.1),
+        ),
+        measure=experiments.averaging_in_the_limit,
+        shrunk="One function, tanh(w - 1) from 3. estimation/averaging with its margin, after 100,000 "
+        "samples instead of 10,000: the way from the start, which the average holds, weighs 1 / sqrt(10) "
+        "of what it did.",
+    ),
+    Claim(
         name="estimation/fast-when-far",
         statement="Stochastic gradients are nearly exact far from the optimum and mostly noise near it.",
         source=f"{_ZHAO}, section 6.4 (how SGD converges)",

@@ -116,6 +116,21 @@ def averaging(seed: int, scale: Scale) -> Quantities:
     return found
 
 
+def averaging_in_the_limit(seed: int, scale: Scale) -> Quantities:
+    """Returns errors of averages after 100,000 samples over the least possible one, for three first steps."""
+    found = {"1.25": 1.25}
+
+    def error(c: float, samples: int) -> float:
+        experiment = Experiment(oracle=Tanh(), start=3.0, samples=samples, runs=_runs(scale, 200))
+        return _error(PolyakRuppert(c=c), experiment, seed, 1.0) / float(limit(samples, slope=1.0, noise=1.0))
+
+    samples = 1000 if scale == "smoke" else 100_000
+    for c in (0.3, 1.0, 3.0):
+        found[f"average, c = {c:g}"] = error(c, samples)
+    found["a tenth of them, c = 0.3"] = error(0.3, samples // 10)
+    return found
+
+
 def far_and_near(seed: int, scale: Scale) -> Quantities:
     """Returns SGD's relative gradient errors at a distance of 50, 5 and 0.5 from the mean of the square."""
     population, rng = Square(), np.random.default_rng([seed, 0])
