@@ -65,10 +65,10 @@ class TestBoard:
         scale = 640 // (16 * 8)
         assert grey.shape == ((3 * 2 * 9 - 1) * scale, (16 * 9 - 1) * scale)
         assert completions.title == "In-painting"
-        assert decoded(completions.image).shape[1] == (8 * 9 - 1) * (640 // 64)
+        assert decoded(completions.image).shape[1] == (16 * 9 - 1) * (640 // 128)
 
     def test_completions_keep_the_upper_half(self, board):
-        scale = 640 // 64
+        scale = 640 // 128
         grey = decoded(board.figures[1].image)[::scale, ::scale]
         first = grey[:4]
         for row in range(1, 7):

@@ -11,7 +11,7 @@ from assay.density.pictures import png, sheet
 
 _COLUMNS = 16
 _SAMPLE_ROWS = 2
-_COMPLETIONS = 8
+_COMPLETIONS = 16
 _WIDTH = 640  # of a picture in pixels, about
 
 
