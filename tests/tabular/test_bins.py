@@ -307,8 +307,8 @@ def test_an_unseen_category_is_missing() -> None:
 
 def test_more_categories_than_bytes_take_wider_codes() -> None:
     table = category(np.arange(300), 300)
-    assert Bins.fit(table, max_bins=None).encode(table).rows.dtype == np.uint16
-    assert Bins.fit(table).encode(table).rows.dtype == np.uint8
+    assert Bins.fit(table, max_bins=None).encode(table).columns.dtype == np.uint16
+    assert Bins.fit(table).encode(table).columns.dtype == np.uint8
 
 
 # -- codes ---------------------------------------------------------------------------------------------------
@@ -318,9 +318,8 @@ def test_more_categories_than_bytes_take_wider_codes() -> None:
 def test_codes_have_the_smallest_type_that_holds_the_missing_one(distinct: int, dtype: type) -> None:
     values = np.append(np.arange(distinct, dtype=float), np.nan)
     codes = Bins.fit(t := numeric(values, values[::-1].copy()), max_bins=None).encode(t)
-    assert codes.columns.dtype == codes.rows.dtype == dtype
+    assert codes.columns.dtype == dtype
     assert codes.columns[0].tolist() == [*range(distinct), distinct]
-    assert codes.rows.shape[1] * codes.rows.itemsize == 16
 
 
 def mixed(rng: np.random.Generator, num_rows: int) -> Table:
@@ -333,15 +332,12 @@ def mixed(rng: np.random.Generator, num_rows: int) -> Table:
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 15, 16, 17, 1000])
-def test_both_layouts_hold_the_same_codes(num_rows: int) -> None:
+def test_columns_lie_one_after_the_other(num_rows: int) -> None:
     table = mixed(np.random.default_rng(2), num_rows)
     codes = Bins.fit(mixed(np.random.default_rng(3), 500), max_bins=17).encode(table)
     assert codes.num_rows == num_rows
-    assert codes.rows.shape == (num_rows, 32)
-    assert codes.rows.flags.c_contiguous
+    assert codes.columns.shape == (19, num_rows)
     assert codes.columns.flags.c_contiguous
-    np.testing.assert_array_equal(codes.rows[:, :19], codes.columns.T)
-    assert not codes.rows[:, 19:].any()
     num_bins = [feature.num_bins for feature in codes.bins.features]
     assert codes.has_missing.tolist() == [
         b in c.tolist() for b, c in zip(num_bins, codes.columns, strict=True)
@@ -354,7 +350,7 @@ def test_codes_of_some_rows_are_those_rows_of_the_codes() -> None:
     bins = Bins.fit(table)
     for rows in (np.array([5, 5, 3]), table.columns[3].values < 0, np.empty(0, np.int64)):
         part, direct = bins.encode(table).take(rows), bins.encode(table.take(rows))
-        for name in ("rows", "columns", "has_missing"):
+        for name in ("columns", "has_missing"):
             np.testing.assert_array_equal(getattr(part, name), getattr(direct, name), err_msg=name)
 
 
@@ -369,7 +365,7 @@ def test_compiled_codes_equal_the_reference_for_any_number_of_threads(max_bins: 
     expected = binning_reference.encode(table.columns, codings, bins.dtype)
     for threads in (1, 2, 3):
         codes = bins.encode(table, threads=threads)
-        for ours, theirs in zip((codes.rows, codes.columns, codes.has_missing), expected, strict=True):
+        for ours, theirs in zip((codes.columns, codes.has_missing), expected, strict=True):
             assert ours.dtype == theirs.dtype
             np.testing.assert_array_equal(ours, theirs)
 

@@ -109,7 +109,7 @@ def test_kernel_equals_its_twin(seed, num_rows, max_bins, missing, kind, wider):
     rng = np.random.default_rng(seed)
     codes = random_codes(rng, num_rows, max_bins, missing)
     dtype = np.promote_types(codes.columns.dtype, wider)  # as if some other column had more values
-    codes = replace(codes, rows=codes.rows.astype(dtype), columns=codes.columns.astype(dtype))
+    codes = replace(codes, columns=codes.columns.astype(dtype))
     target, limits = random_target(rng, codes, kind), random_limits(rng)
     chosen = {}
     if rng.random() < 0.3:

@@ -171,33 +171,27 @@ int64_t assay_count_values(const char *values, int64_t stride, const double *wei
     return distinct;
 }
 
-/* The codes of rows first .. first + count - 1, as records (`stride` codes apart) and as columns (`num_rows`
-   codes apart). Sets has_missing[f] where column f has a missing value. */
-static inline void encode(const Source *sources, int num_features, int64_t first, int64_t count,
-                          int64_t num_rows, char *rows, int64_t stride, char *columns, int width,
-                          uint8_t *has_missing)
+/* The codes of rows first .. first + count - 1, as columns `num_rows` codes apart. Sets has_missing[f] where column f
+   has a missing value. */
+static inline void encode(const Source *sources, int num_features, int64_t first, int64_t count, int64_t num_rows,
+                          char *columns, int width, uint8_t *has_missing)
 {
-    enum { BLOCK = 16 * LANES }; /* the records of a block stay in the first-level cache */
     int32_t codes[LANES];
-    for (int64_t start = first; start < first + count; start += BLOCK) {
-        int64_t end = start + BLOCK < first + count ? start + BLOCK : first + count;
-        for (int f = 0; f < num_features; f++)
-            for (int64_t row = start; row < end; row += LANES) {
-                int lanes = end - row < LANES ? (int)(end - row) : LANES;
-                has_missing[f] |= encode_lanes(sources + f, row, lanes, codes);
-                store(columns + (f * num_rows + row) * width, 1, width, codes, lanes);
-                store(rows + (row * stride + f) * width, stride, width, codes, lanes);
-            }
-    }
+    for (int f = 0; f < num_features; f++)
+        for (int64_t row = first; row < first + count; row += LANES) {
+            int lanes = first + count - row < LANES ? (int)(first + count - row) : LANES;
+            has_missing[f] |= encode_lanes(sources + f, row, lanes, codes);
+            store(columns + (f * num_rows + row) * width, 1, width, codes, lanes);
+        }
 }
 
 void assay_encode(const Source *sources, int num_features, int64_t first, int64_t count, int64_t num_rows,
-                  char *rows, int64_t stride, char *columns, int width, uint8_t *has_missing)
+                  char *columns, int width, uint8_t *has_missing)
 {
     if (width == 1) /* constant widths make the stores plain ones */
-        encode(sources, num_features, first, count, num_rows, rows, stride, columns, 1, has_missing);
+        encode(sources, num_features, first, count, num_rows, columns, 1, has_missing);
     else if (width == 2)
-        encode(sources, num_features, first, count, num_rows, rows, stride, columns, 2, has_missing);
+        encode(sources, num_features, first, count, num_rows, columns, 2, has_missing);
     else
-        encode(sources, num_features, first, count, num_rows, rows, stride, columns, 4, has_missing);
+        encode(sources, num_features, first, count, num_rows, columns, 4, has_missing);
 }

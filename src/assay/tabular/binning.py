@@ -57,8 +57,8 @@ def count_values(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.nda
 
 def encode(
     columns: Sequence[Column], codings: Sequence[Coding], dtype: np.dtype, threads: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes as [rows, stride] with records padded to 16 bytes, as [features, rows]; has_missing[features].
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes [features, rows]; has_missing[features].
 
     Args:
         columns: what to encode.
@@ -70,8 +70,6 @@ def encode(
     if kernel is None:
         return binning_reference.encode(columns, codings, dtype)
     num_rows = len(columns[0].values) if columns else 0
-    padding = 16 // dtype.itemsize
-    rows = np.zeros((num_rows, -(-len(columns) // padding) * padding), dtype)
     by_column = np.empty((len(columns), num_rows), dtype)
     sources = describe(codings)
     sources["values"] = [address(column.values) for column in columns]
@@ -81,12 +79,12 @@ def encode(
     def encode_share(first: int, count: int) -> None:
         missing.append(np.zeros(len(columns), np.bool_))
         kernel.assay_encode(
-            address(sources), len(columns), first, count, num_rows, address(rows), rows.shape[1],
-            address(by_column), dtype.itemsize, address(missing[-1]),
+            address(sources), len(columns), first, count, num_rows, address(by_column), dtype.itemsize,
+            address(missing[-1]),
         )  # fmt: skip
 
     in_shares(encode_share, num_rows, threads)
-    return rows, by_column, np.logical_or.reduce(missing)
+    return by_column, np.logical_or.reduce(missing)
 
 
 def describe(codings: Iterable[Coding]) -> np.ndarray:
@@ -132,8 +130,6 @@ def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
     pointer, int64, int32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
     kernel.assay_count_values.argtypes = [pointer, int64, pointer, int64, pointer, pointer, pointer, pointer]
     kernel.assay_count_values.restype = int64
-    kernel.assay_encode.argtypes = [
-        pointer, int32, int64, int64, int64, pointer, int64, pointer, int32, pointer
-    ]  # fmt: skip
+    kernel.assay_encode.argtypes = [pointer, int32, int64, int64, int64, pointer, int32, pointer]
     kernel.assay_encode.restype = None
     return kernel

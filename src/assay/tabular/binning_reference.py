@@ -24,17 +24,14 @@ def count_values(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.nda
 
 def encode(
     columns: Sequence[Column], codings: Sequence[Coding], dtype: np.dtype
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes as padded records [rows, stride] and as [features, rows], and has_missing[features]."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes [features, rows] and has_missing[features]."""
     num_rows = len(columns[0].values) if columns else 0
     by_column = np.empty((len(columns), num_rows), dtype)
     for codes, column, coding in zip(by_column, columns, codings, strict=True):
         codes[:] = encode_column(column, coding)
-    padding = 16 // dtype.itemsize
-    rows = np.zeros((num_rows, -(-len(columns) // padding) * padding), dtype)
-    rows[:, : len(columns)] = by_column.T
     missing = np.array([missing for _, _, missing in codings], dtype)
-    return rows, by_column, (by_column == missing[:, None]).any(axis=1)
+    return by_column, (by_column == missing[:, None]).any(axis=1)
 
 
 def encode_column(column: Column, coding: Coding) -> np.ndarray:

@@ -81,31 +81,28 @@ class FeatureBins:
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """The rows of a table as bin codes, in two layouts.
+    """The rows of a table as bin codes.
 
     Args:
         bins: what the codes mean.
-        rows: uint8, uint16 or uint32 [rows, stride], row after row for histograms; records are padded with
-            zeros to a multiple of 16 bytes.
-        columns: the same codes as [features, rows], column after column for partitions.
+        columns: uint8, uint16 or uint32 [features, rows].
         has_missing: bool[features].
     """
 
     bins: Bins
-    rows: np.ndarray
     columns: np.ndarray
     has_missing: np.ndarray
 
     @property
     def num_rows(self) -> int:
         """The number of rows."""
-        return len(self.rows)
+        return self.columns.shape[1]
 
     def take(self, rows: np.ndarray) -> Codes:
         """The codes of only `rows` (positions or a boolean mask)."""
         columns = np.ascontiguousarray(self.columns[:, rows])
         missing = np.array([feature.num_bins for feature in self.bins.features], columns.dtype)
-        return Codes(self.bins, self.rows[rows], columns, (columns == missing[:, None]).any(axis=1))
+        return Codes(self.bins, columns, (columns == missing[:, None]).any(axis=1))
 
 
 @dataclass(frozen=True, eq=False)

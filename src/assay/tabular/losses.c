@@ -112,18 +112,14 @@ FOR_WIDE_VECTORS EXPORT void assay_softmax_slopes(int64_t n, int64_t classes, co
 }
 
 /* The leaf in which each of some rows ends. A code goes left where goes_left[first[node] + code] says so. */
-EXPORT void assay_route(int64_t n, int64_t stride, int64_t width, const int64_t *rows, const void *records,
+EXPORT void assay_route(int64_t n, int64_t num_rows, int64_t width, const int64_t *rows, const void *columns,
                         const int32_t *feature, const int32_t *left, const int32_t *right, const int64_t *first,
                         const uint8_t *goes_left, int32_t *leaf)
 {
     for (int64_t i = 0; i < n; i++) {
-        const char *record = (const char *)records + rows[i] * stride * width;
         int32_t node = 0;
         while (feature[node] >= 0) {
-            int32_t f = feature[node];
-            uint32_t code = width == 1   ? ((const uint8_t *)record)[f]
-                            : width == 2 ? ((const uint16_t *)record)[f]
-                                         : ((const uint32_t *)record)[f];
+            uint32_t code = code_at(columns, feature[node] * num_rows + rows[i], (int32_t)width);
             node = goes_left[first[node] + code] ? left[node] : right[node];
         }
         leaf[i] = node;

@@ -99,12 +99,12 @@ def leaf_sums(leaf: Array, values: Array | None, size: int) -> Array:
 
 
 def route(
-    records: Array, rows: Array, feature: Array, left: Array, right: Array, first: Array, goes_left: Array
+    columns: Array, rows: Array, feature: Array, left: Array, right: Array, first: Array, goes_left: Array
 ) -> Array:
     """Return the leaf in which each of ``rows`` ends, int32.
 
     Args:
-        records: codes, ``[all rows, stride]``.
+        columns: codes, ``[features, all rows]``.
         rows: int64, positions of rows.
         feature: int32 ``[nodes]``, -1 for a leaf.
         left: int32 ``[nodes]``, the child of rows that go left.
@@ -117,12 +117,12 @@ def route(
     if kernel is None:
         while len(inner := np.flatnonzero(feature[leaf] >= 0)):
             node = leaf[inner]
-            code = records[rows[inner], feature[node]]
+            code = columns[feature[node], rows[inner]]
             leaf[inner] = np.where(goes_left[first[node] + code], left[node], right[node])
     else:
         nodes = [np.ascontiguousarray(array) for array in (feature, left, right, first, goes_left)]
-        arrays = (rows, records, *nodes, leaf)
-        kernel.assay_route(len(rows), records.shape[1], records.itemsize, *map(_at, arrays))
+        arrays = (rows, columns, *nodes, leaf)
+        kernel.assay_route(len(rows), columns.shape[1], columns.itemsize, *map(_at, arrays))
     return leaf
 
 
