@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.data.workers import WorkerError, ordered_map
+from assay.data.workers import WorkerError, Workers, ordered_map
 
-KINDS = [0, ("thread", 1), ("thread", 4), ("process", 2)]
+KINDS: list[Workers] = [0, ("thread", 1), ("thread", 4), ("process", 2)]
 
 
 def square(item):
@@ -195,7 +195,7 @@ def wait_until(condition, seconds: float = 30) -> bool:
 class TestEnd:
     def test_leaving_early_ends_threads_and_processes(self):
         before = threading.active_count(), set(children(os.getpid()))
-        for workers in (("thread", 2), ("process", 2)):
+        for workers in (KINDS[2], KINDS[3]):
             results = ordered_map(square, range(1000), workers=workers)
             next(results)
             results.close()

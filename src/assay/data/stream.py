@@ -41,7 +41,7 @@ class Stream(ABC):
 
     @staticmethod
     def of(
-        source: Source | Sequence[Any], *, rank: int = 0, world: int = 1, seed: int | None = None
+        source: Source | Sequence[Any] | np.ndarray, *, rank: int = 0, world: int = 1, seed: int | None = None
     ) -> "Stream":
         """The items of a source.
 
