@@ -36,19 +36,23 @@ def run_ranks(code, world, folder, *, timeout=120, **variables):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    here = os.path.dirname(__file__)
+    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    shared = {"WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": path}
+    outputs = [folder / f"output-{world}-{rank}.txt" for rank in range(world)]
+    results = [folder / f"result-{world}-{rank}.json" for rank in range(world)]
     processes = []
     for rank in range(world):
-        surroundings = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "OMP_NUM_THREADS": 1}
-        surroundings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **variables}
+        surroundings = shared | {"RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": 1} | variables
         environment = os.environ | {name: str(value) for name, value in surroundings.items()}
-        command = [sys.executable, str(script), str(folder / f"result-{world}-{rank}.json")]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        processes.append(subprocess.Popen(command, env=environment, **pipes))
+        with open(outputs[rank], "w") as output:
+            command = [sys.executable, str(script), str(results[rank])]
+            processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
     try:
-        for process in processes:
-            output, _ = process.communicate(timeout=timeout)
-            assert process.returncode == 0, output[-3000:]
+        for process, output in zip(processes, outputs, strict=True):
+            assert process.wait(timeout) == 0, output.read_text()[-3000:]
     finally:
         for process in processes:
             process.kill()
-    return [json.loads((folder / f"result-{world}-{rank}.json").read_text()) for rank in range(world)]
+            process.wait()
+    return [json.loads(result.read_text()) for result in results]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from assay.core.files import atomic_folder, write_json
 from assay.core.run import Run
+from assay.train.division import divided_as, whole
 from assay.train.ema import Ema
 from assay.train.seeding import card
 
@@ -91,8 +92,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -
     from safetensors.torch import save_file
 
     with atomic_folder(path) as folder:
-        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(whole, folder / "tensors.safetensors")
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "tensors.safetensors"
+        )
         digest = hashlib.sha256((folder / "tensors.safetensors").read_bytes()).hexdigest()
         write_json(folder / "state.json", {"sha256": digest, **state})
 
@@ -118,8 +120,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _taken_apart(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """`value` as JSON, its tensors replaced by their names in `tensors`; divided ones are made whole."""
     if isinstance(value, Tensor):
-        whole = value.full_tensor() if hasattr(value, "full_tensor") else value  # type: ignore[operator]
-        tensors[name] = whole.detach().to("cpu", copy=True)
+        tensors[name] = whole(value).detach().to("cpu", copy=True)
         return {"tensor": name}
     if isinstance(value, Mapping):
         return {"items": [[key, _taken_apart(item, f"{name}.{key}", tensors)] for key, item in value.items()]}
@@ -149,32 +150,12 @@ def _put_together(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 def _divided_like(state: Any, part: Stateful) -> Any:
     """`state` with whole tensors divided as the part's own are."""
-    if isinstance(part, torch.optim.Optimizer):
-        parameters = [p for group in part.param_groups for p in group["params"]]
-        divided = {i: p for i, p in enumerate(parameters) if hasattr(p, "placements")}
-        for index, found in state["state"].items():
-            if index in divided:
-                like = divided[index]
-                found |= {k: _divided(v, like) for k, v in found.items() if _same_shape(v, like)}
-    elif isinstance(part, Ema):
+    if isinstance(part, Ema):
         return {**state, "mean": _divided_like(state["mean"], part.model)}
-    elif isinstance(part, torch.nn.Module):
+    if isinstance(part, torch.nn.Module):
         own = part.state_dict()
-        return {name: _divided(value, own.get(name)) for name, value in state.items()}
+        return {name: divided_as(own.get(name), value) for name, value in state.items()}
     return state
-
-
-def _same_shape(value: Any, like: Tensor) -> bool:
-    return isinstance(value, Tensor) and value.shape == like.shape
-
-
-def _divided(value: Tensor, like: Tensor | None) -> Tensor:
-    if not hasattr(like, "placements"):
-        return value
-    from torch.distributed.tensor import distribute_tensor
-
-    assert like is not None
-    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)  # type: ignore[attr-defined]
 
 
 def _random_states(run: Run) -> dict[str, list[Tensor]]:

@@ -25,7 +25,7 @@ class Feed:
     def epochs(self) -> float:
         """Passes over the data until now, in parts if the number of batches is known."""
         try:
-            return self.taken / len(self._batches)  # type: ignore[arg-type]
+            return self.taken / max(len(self._batches), 1)  # type: ignore[arg-type]
         except TypeError:
             return float(self.passes)
 

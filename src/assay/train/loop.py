@@ -13,6 +13,7 @@ from assay.train.ema import Ema
 from assay.train.feed import Batch, Feed
 from assay.train.garbage import collected
 from assay.train.history import History, pace
+from assay.train.optimizer_state import OptimizerState
 from assay.train.ranks import Ranks
 from assay.train.schedule import Schedule
 from assay.train.update import LossFn, Update, not_finite
@@ -65,7 +66,8 @@ def train(
     ranks = Ranks(model, optimizer, run)
     scaler = LossScaler(run.device) if run.precision == "fp16" else None
     feed = Feed(batches, endless=steps is not None or run.budget is not None)
-    parts = {"model": model, "optimizer": optimizer, "feed": feed, "scaler": scaler, "ema": ema}
+    state = OptimizerState(optimizer, model)
+    parts = {"model": model, "optimizer": state, "feed": feed, "scaler": scaler, "ema": ema}
     checkpoint = Checkpoint(run, checkpoint_every, {k: part for k, part in parts.items() if part is not None})
     rates = [group["lr"] for group in optimizer.param_groups]
     history, in_a_row = History.resumed(checkpoint.load(), run), 0

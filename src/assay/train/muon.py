@@ -20,6 +20,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from assay.train.division import divided_as, whole
+
 Scale = Literal["original", "match_rms_adamw"]
 """Factor on the step of an n x m matrix: sqrt(max(1, n / m)), or 0.2 sqrt(max(n, m))."""
 
@@ -126,28 +128,19 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(parameter)
             mean = state["momentum"].lerp_(parameter.grad, 1 - self.momentum)
             update = parameter.grad.lerp(mean, self.momentum) if self.nesterov else mean
-            whole = update.full_tensor() if hasattr(update, "full_tensor") else update  # pyright: ignore
-            key = (whole.shape[0], whole[0].numel(), whole.dtype, whole.device)
-            equal[key].append((parameter, whole))
+            update = whole(update)
+            key = (update.shape[0], update[0].numel(), update.dtype, update.device)
+            equal[key].append((parameter, update))
         for (rows, columns, dtype, device), found in equal.items():  # Equal shapes go through it together.
             chosen = self.dtype or (dtype if device.type == "cpu" else torch.bfloat16)
             matrices = torch.stack([update.reshape(rows, columns) for _, update in found])
             steps = orthogonalized(matrices.to(chosen), steps=self.ns_steps).to(dtype)
             for (parameter, update), step in zip(found, steps, strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                step = _divided_as(parameter, step.reshape(update.shape))
+                step = divided_as(parameter, step.reshape(update.shape))
                 parameter.add_(step, alpha=-group["lr"] * self._factor(rows, columns))
 
     def _factor(self, rows: int, columns: int) -> float:
         if self.scale == "original":
             return math.sqrt(max(1.0, rows / columns))
         return 0.2 * math.sqrt(max(rows, columns))
-
-
-def _divided_as(parameter: Tensor, whole: Tensor) -> Tensor:
-    """`whole`, divided among the ranks as the parameter is, if it is."""
-    if not hasattr(parameter, "placements"):
-        return whole
-    from torch.distributed.tensor import distribute_tensor
-
-    return distribute_tensor(whole, parameter.device_mesh, parameter.placements)  # pyright: ignore

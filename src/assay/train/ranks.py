@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from assay.core.run import Run
+from assay.train.division import is_divided
 
 _BUCKET = 25 << 20  # bytes, as in DDP
 _ENTRIES = ("embed", "tokens", "encode", "encode_image", "encode_text", "features")
@@ -40,21 +41,23 @@ class Ranks:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, run: Run) -> None:
         self.world, self._device = run.world, torch.device(run.device)
         self._model = model
+        self._sharded = run.sharded and run.world > 1
         self._average: _Average | None = None
         if run.world == 1:
             return
         _join(run)
         _broadcast([*model.parameters(), *model.buffers()])
         if run.sharded:
-            _shard(model, optimizer, run)
+            copied = _shard(model, optimizer, run)
         else:
-            self._average = _Average(p for p in model.parameters() if p.requires_grad)
+            copied = [p for p in model.parameters() if p.requires_grad]
+        self._average = _Average(copied)
 
     def last_of_step(self, last: bool) -> None:
         """Says before a backward pass whether it is the step's last, after which gradients are averaged."""
         if self._average is not None:
             self._average.active = last
-        elif self.world > 1:
+        if self._sharded:
             self._model.set_requires_gradient_sync(last)  # type: ignore[operator]
 
     def finish(self) -> None:
@@ -153,21 +156,32 @@ def _broadcast(tensors: Iterable[Tensor]) -> None:
         dist.broadcast(tensor.detach(), 0)
 
 
-def _shard(model: nn.Module, optimizer: torch.optim.Optimizer, run: Run) -> None:
-    """Divides the model block by block, and gives the optimizer the parts in place of the whole weights."""
+def _shard(model: nn.Module, optimizer: torch.optim.Optimizer, run: Run) -> list[nn.Parameter]:
+    """Divides the model block by block, and gives the optimizer the parts in place of the whole weights.
+
+    Returns the parameters that cannot be divided, because they are single numbers.
+    """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     if optimizer.state:
         raise RuntimeError("expected an optimizer without a state: weights are divided before the first step")
     names = {parameter: name for name, parameter in model.named_parameters()}
+    single = [parameter for parameter in names if parameter.ndim == 0]
     mesh = init_device_mesh(torch.device(run.device).type, (run.world,))
     blocks = [block for m in model.modules() if isinstance(m, nn.ModuleList) for block in m]
     for module in [*blocks, model]:
-        fully_shard(module, mesh=mesh)
+        fully_shard(module, mesh=mesh, ignored_params=set(single))
     for name in _ENTRIES:
         if hasattr(model, name):
             register_fsdp_forward_method(model, name)
     parts = dict(model.named_parameters())
-    for group in optimizer.param_groups:
-        group["params"] = [parts[names[parameter]] for parameter in group["params"]]
+    groups = list(optimizer.param_groups)
+    optimizer.param_groups.clear()
+    for group in groups:
+        found = [parts[names[parameter]] for parameter in group["params"]]
+        for divided in (True, False):  # One operation cannot update both.
+            some = [parameter for parameter in found if is_divided(parameter) == divided]
+            if some:
+                optimizer.param_groups.append({**group, "params": some})
+    return [parameter for parameter in single if parameter.requires_grad]

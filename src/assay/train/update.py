@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from assay.core.run import Run
 from assay.precision.scaler import LossScaler
 from assay.train.autocast import autocast
+from assay.train.division import is_divided, whole
 from assay.train.feed import Batch
 from assay.train.ranks import Ranks
 
@@ -87,11 +88,14 @@ class Update:
 
     def _clipped(self) -> Tensor:
         """The norm of all gradients together, before they are scaled down to the greatest allowed."""
-        parameters = [p for p in self._model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # type: ignore[operator]
+        used = [p for p in self._model.parameters() if p.grad is not None]
+        # Tensors that are divided among ranks and tensors that are not do not go into one operation.
+        parts = [[p for p in used if is_divided(p) == divided] for divided in (True, False)]
+        norms = [whole(nn.utils.get_total_norm([p.grad for p in part])) for part in parts if part]  # type: ignore
+        norm = nn.utils.get_total_norm(norms)
         if self._clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(parameters, self._clip_norm, norm)
+            for part in parts:
+                nn.utils.clip_grads_with_norm_(part, self._clip_norm, norm)
         return norm.double()
 
 
