@@ -48,9 +48,7 @@ def entries(file: IO[bytes]) -> Iterator[Entry]:
     position, name, size = 0, None, None  # What a header before says of the next one.
     while True:
         if position + _BLOCK > length:
-            if position == length and position > 0:
-                return  # Without the block of zeros at the end, as some programs leave it.
-            raise TarDamage(f"expected a tar header at byte {position:,}, got the end of the file")
+            raise TarDamage(f"expected a tar header or a block of zeros at byte {position:,}, got the end")
         file.seek(position)
         header = file.read(_BLOCK)
         if not header.strip(b"\0"):
