@@ -37,14 +37,13 @@ def mixed(rng: np.random.Generator, num_rows: int, num_categories: int = 5, deci
 
 
 def tree_of(nodes: Sequence[dict], value: np.ndarray) -> Tree:
-    """A tree from one dict per node: feature, threshold or categories, left, right, missing_left."""
+    """A tree from one dict per node: feature, threshold or categories, left, missing_left."""
     listed = [sorted(node.get("categories", [])) for node in nodes]
     size = len(nodes)
     return Tree(
         feature=np.array([node.get("feature", -1) for node in nodes], np.int32),
         threshold=np.array([node.get("threshold", np.nan) for node in nodes], np.float64),
         left=np.array([node.get("left", -1) for node in nodes], np.int32),
-        right=np.array([node.get("right", -1) for node in nodes], np.int32),
         missing_left=np.array([node.get("missing_left", False) for node in nodes], bool),
         categories=np.array([code for codes in listed for code in codes], np.int32),
         category_offsets=np.cumsum([0, *map(len, listed)]).astype(np.int64),
@@ -71,14 +70,14 @@ def random_tree(
         node = nodes[pending.pop(-1 if deep else rng.integers(len(pending)))]
         feature = int(rng.choice(features if features is not None else len(table.columns)))
         column = table.columns[feature]
-        node.update(feature=feature, left=len(nodes), right=len(nodes) + 1, missing_left=rng.random() < 0.5)
+        node.update(feature=feature, left=len(nodes), missing_left=rng.random() < 0.5)
         if column.kind == "category":
             size = len(column.categories)
             node["categories"] = rng.choice(size, rng.integers(0, size + 1), replace=False).tolist()
         else:
             known = column.values[~np.isnan(column.values)]
             node["threshold"] = rng.choice([*rng.choice(known, 4), np.inf]) if len(known) else 0.0
-        for child in (node["left"], node["right"]):
+        for child in (node["left"], node["left"] + 1):
             pending.append(child)
             nodes.append({})
     return tree_of(nodes, rng.normal(size=(len(nodes), outputs)))
@@ -176,7 +175,7 @@ def test_more_thresholds_than_two_bytes_count() -> None:
     for low, high in spans:  # each node parts its span, which grows the list, in the middle
         if low < high:
             middle, left = (low + high) // 2, len(spans)
-            nodes.append({"feature": 0, "threshold": float(middle), "left": left, "right": left + 1})
+            nodes.append({"feature": 0, "threshold": float(middle), "left": left})
             spans += [(low, middle), (middle + 1, high)]
         else:
             nodes.append({})
@@ -234,7 +233,7 @@ def test_categories_alone_and_trees_that_ask_nothing() -> None:
 
 
 def test_a_threshold_of_infinity_parts_known_from_missing() -> None:
-    nodes = [{"feature": 0, "threshold": np.inf, "left": 1, "right": 2}, {}, {}]
+    nodes = [{"feature": 0, "threshold": np.inf, "left": 1}, {}, {}]
     tree = tree_of(nodes, np.array([[0.0], [1.0], [2.0]]))
     table = Table((Column("x", "numeric", np.array([np.inf, -np.inf, 0.0, np.nan])),))
     assert_predicts([tree, replace(tree, missing_left=np.array([True, False, False]))], table)
@@ -249,7 +248,7 @@ def test_every_float_is_on_the_side_that_a_comparison_says(values: list[float]) 
         thresholds = np.concatenate([known, np.nextafter(known, -np.inf), np.nextafter(known, np.inf)])
     stumps = [
         tree_of(
-            [{"feature": 0, "threshold": t, "left": 1, "right": 2, "missing_left": i % 2 == 0}, {}, {}],
+            [{"feature": 0, "threshold": t, "left": 1, "missing_left": i % 2 == 0}, {}, {}],
             np.array([[0.0], [1.0], [2.0]]),
         )
         for i, t in enumerate(thresholds)
@@ -331,24 +330,23 @@ def test_lightgbm_predicts_the_same_from_the_same_trees() -> None:
         12,
     )
 
-    def nodes_of(found: dict, nodes: list[dict]) -> int:
-        index = len(nodes)
-        nodes.append({"value": found.get("leaf_value", 0.0)})
+    def fill(index: int, found: dict, nodes: list[dict]) -> None:
+        nodes[index] = {"value": found.get("leaf_value", 0.0)}
         if "split_feature" in found:
             node = {"feature": found["split_feature"]}
             if found["decision_type"] == "==":
                 node["categories"] = [int(code) for code in found["threshold"].split("||")]
             else:
                 node |= {"threshold": found["threshold"], "missing_left": found["default_left"]}
-            node["left"] = nodes_of(found["left_child"], nodes)
-            node["right"] = nodes_of(found["right_child"], nodes)
-            nodes[index] |= node
-        return index
+            nodes[index] |= node | {"left": len(nodes)}
+            nodes += [{}, {}]
+            for side, child in enumerate(("left_child", "right_child")):
+                fill(nodes[index]["left"] + side, found[child], nodes)
 
     trees = []
     for info in booster.dump_model()["tree_info"]:
-        nodes: list[dict] = []
-        nodes_of(info["tree_structure"], nodes)
+        nodes: list[dict] = [{}]
+        fill(0, info["tree_structure"], nodes)
         trees.append(tree_of(nodes, np.array([[node["value"]] for node in nodes])))
     assert any(len(tree.categories) for tree in trees)
     np.testing.assert_array_equal(Ensemble(trees, table.schema).sum(table)[:, 0], booster.predict(matrix))
@@ -398,8 +396,8 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path: Path) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"trees\.safetensors is not a saved ensemble of trees"):
             Ensemble.load(path)
-    path.write_bytes(whole.replace(b'"version":"1"', b'"version":"2"'))
-    with pytest.raises(ValueError, match=r"trees\.safetensors .* version is '2'"):
+    path.write_bytes(whole.replace(b'"version":"2"', b'"version":"3"'))
+    with pytest.raises(ValueError, match=r"trees\.safetensors .* version is '3'"):
         Ensemble.load(path)
     save_file({"a": np.zeros(3)}, path)
     with pytest.raises(ValueError, match=r"trees\.safetensors .* its format is None"):
@@ -434,9 +432,10 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"left": [2, -1, -1]}, "several parents or none"),
+        ({"feature": [0, 0, -1], "left": [1, 1, -1]}, "a child that is no later node"),
         ({"left": [0, -1, -1]}, "a child that is no later node"),
-        ({"right": [3, -1, -1]}, "a child that is no later node"),
+        ({"left": [2, -1, -1]}, "a child that is no later node"),
+        ({"feature": [-1, -1, -1]}, "several parents or none"),
         ({"feature": [9, -1, -1]}, "a feature beyond the 6 known"),
         ({"threshold": [np.nan] * 3}, "no threshold"),
         (
@@ -448,7 +447,7 @@ def test_flipped_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
 )
 def test_a_malformed_tree_is_refused(change: dict, message: str) -> None:
     schema = mixed(np.random.default_rng(0), 5).schema
-    tree = tree_of([{"feature": 0, "threshold": 0.0, "left": 1, "right": 2}, {}, {}], np.zeros((3, 1)))
+    tree = tree_of([{"feature": 0, "threshold": 0.0, "left": 1}, {}, {}], np.zeros((3, 1)))
     arrays = {name: np.array(v, getattr(tree, name).dtype) for name, v in change.items()}
     with pytest.raises(ValueError, match=f"tree 1 is malformed: node [012] has {message}"):
         Ensemble([tree, replace(tree, **arrays)], schema).pack()

@@ -52,8 +52,7 @@ def walk(packed: Packed, tree: int, table: Table, row: int) -> int:
         else:
             right = code > int(node["limit"])
         at = int(node["left"]) + right
-    original = packed.original[tree]
-    return at if original is None else int(original[at])
+    return at
 
 
 @settings(max_examples=10, deadline=None)
@@ -77,7 +76,6 @@ def test_nodes_are_eight_bytes_and_siblings_stand_side_by_side():
     assert packed.dtype == np.uint8
     for t, tree in enumerate(trees):
         nodes = packed.nodes[packed.roots[t] : packed.roots[t + 1]]
-        assert packed.original[t] is None
         assert packed.values[t] is tree.value
         assert packed.depths[t] == tree.depth
         for node in range(tree.num_nodes):
@@ -86,43 +84,6 @@ def test_nodes_are_eight_bytes_and_siblings_stand_side_by_side():
             else:
                 left = nodes["left"][node]
                 assert (left, left + 1) == (tree.left[node], tree.right[node])
-
-
-def swapped(tree: Tree) -> Tree:
-    """The same tree with its last nodes, both children of the last split, told the other way round."""
-    order = np.arange(tree.num_nodes)
-    order[-2:] = order[-2:][::-1]
-    moved = {
-        name: getattr(tree, name)[order]
-        for name in ("feature", "threshold", "missing_left", "gain", "weight", "count", "value")
-    }
-    children = {
-        name: np.where(getattr(tree, name) >= 0, order[getattr(tree, name)], -1).astype(np.int32)[order]
-        for name in ("left", "right")
-    }
-    return replace(tree, **moved, **children)
-
-
-def test_siblings_that_stand_apart_are_moved():
-    rng = np.random.default_rng(4)
-    table = mixed(rng, 60)
-    trees = forest(rng, table, 3, Limits(max_leaves=9))
-    trees[1] = swapped(trees[1])
-    packed = pack(trees, table.schema)
-    tree, original = trees[1], packed.original[1]
-    nodes = packed.nodes[packed.roots[1] : packed.roots[2]]
-    assert original is not None
-    np.testing.assert_array_equal(np.sort(original), np.arange(tree.num_nodes))
-    np.testing.assert_array_equal(packed.values[1], tree.value[original])
-    for place, node in enumerate(original):
-        left = nodes["left"][place]
-        if tree.feature[node] < 0:
-            assert left == place
-        else:
-            assert (original[left], original[left + 1]) == (tree.left[node], tree.right[node])
-    for t, tree in enumerate(trees):
-        expected = tree.apply(table)
-        assert [walk(packed, t, table, row) for row in range(table.num_rows)] == expected.tolist()
 
 
 def test_groups_of_trees_do_not_matter(monkeypatch):
@@ -178,7 +139,7 @@ def test_without_splits_or_trees_there_is_still_a_record():
     ("field", "value", "message"),
     [
         ("left", [0, -1, -1], "node 0 has a child that is no later node"),
-        ("right", [1, -1, -1], "node 1 has several parents or none"),
+        ("left", [2, -1, -1], "node 0 has a child that is no later node"),
         ("feature", [7, -1, -1], "node 0 has a feature beyond the 1 known"),
         ("threshold", [np.nan] * 3, "node 0 has no threshold"),
     ],

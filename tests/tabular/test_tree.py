@@ -15,7 +15,6 @@ def small_tree(**changes) -> Tree:
         "feature": np.array([0, 1, -1, -1, -1], np.int32),
         "threshold": np.array([1.5, np.nan, np.nan, np.nan, np.nan]),
         "left": np.array([1, 3, -1, -1, -1], np.int32),
-        "right": np.array([2, 4, -1, -1, -1], np.int32),
         "missing_left": np.array([False, True, False, False, False]),
         "categories": np.array([0, 2], np.int32),
         "category_offsets": np.array([0, 0, 2, 2, 2, 2]),
@@ -29,6 +28,8 @@ def small_tree(**changes) -> Tree:
 
 def test_size_and_shape():
     tree = small_tree()
+    assert tree.right.tolist() == [2, 4, -1, -1, -1]
+    assert tree.right.dtype == np.int32
     assert (tree.num_nodes, tree.num_leaves, tree.depth) == (5, 3, 2)
     assert tree.depths.tolist() == [0, 1, 1, 2, 2]
     assert tree.categories_left(1).tolist() == [0, 2]
@@ -36,9 +37,7 @@ def test_size_and_shape():
 
 
 def test_a_single_leaf_has_depth_zero():
-    one = {
-        name: getattr(small_tree(), name)[2:3] for name in ("feature", "threshold", "left", "right", "gain")
-    }
+    one = {name: getattr(small_tree(), name)[2:3] for name in ("feature", "threshold", "left", "gain")}
     rest = {name: getattr(small_tree(), name)[2:3] for name in ("missing_left", "weight", "count", "value")}
     tree = Tree(**one, **rest, categories=np.zeros(0, np.int32), category_offsets=np.zeros(2, np.int64))
     assert (tree.num_leaves, tree.depth) == (1, 0)

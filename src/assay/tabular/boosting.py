@@ -86,9 +86,7 @@ def route(tree: Tree, codes: Codes, rows: Array) -> Array:
         goes_left[-1] = tree.missing_left[node]
         tables.append(goes_left)
         first[node], size = size, size + len(goes_left)
-    return slopes.route(
-        codes.columns, rows, tree.feature, tree.left, tree.right, first, np.concatenate(tables)
-    )
+    return slopes.route(codes.columns, rows, tree.feature, tree.left, first, np.concatenate(tables))
 
 
 def draw(total: int, size: int, rng: np.random.Generator) -> Array:

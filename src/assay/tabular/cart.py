@@ -123,7 +123,8 @@ class CART(ImpurityTree):
                 lines.append("|   " * depth + "|--- " + self._leaf_text(node, decimals))
                 continue
             left, right = _rules(self.tree_, node, self.schema_, decimals)
-            pending += [(int(self.tree_.right[node]), right), (int(self.tree_.left[node]), left)]
+            child = int(self.tree_.left[node])
+            pending += [(child + 1, right), (child, left)]
         return "\n".join(lines) + "\n"
 
     def _leaf_text(self, node: int, decimals: int) -> str:

@@ -21,7 +21,7 @@ from assay.tabular import predict
 from assay.tabular.packing import Packed, pack
 from assay.tabular.tree import Tree
 
-FORMAT, VERSION = "assay-ensemble", "1"
+FORMAT, VERSION = "assay-ensemble", "2"
 STAGED_TREES = 64  # so many trees are descended at once: each row is encoded once for all of them
 
 

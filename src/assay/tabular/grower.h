@@ -7,12 +7,12 @@
 
 #pragma GCC visibility push(hidden)
 
-/* A node as it is given back; its rows stand in `order` from `begin` on. */
+/* A node as it is given back, its right child next to the left one; its rows stand in `order` from `begin` on. */
 typedef struct {
     double threshold, gain;
     int64_t categories_begin;
     uint64_t key;
-    int32_t begin, count, feature, left, right, depth, num_categories;
+    int32_t begin, count, feature, left, depth, num_categories;
     bool missing_left;
 } Node;
 

@@ -289,7 +289,6 @@ def _tree(target: Newton | Classes, statistics: Statistics, nodes: Nodes) -> Tre
         feature=nodes.feature,
         threshold=nodes.threshold,
         left=nodes.left,
-        right=nodes.right,
         missing_left=nodes.missing_left,
         categories=nodes.categories,
         category_offsets=nodes.category_offsets,

@@ -26,8 +26,8 @@ LAYOUT = (
     "category_offsets",
 )  # fmt: skip
 NODES = (
-    "feature", "left", "right", "categories", "category_offsets", "count", "missing_left", "threshold",
-    "gain", "sums",
+    "feature", "left", "categories", "category_offsets", "count", "missing_left", "threshold", "gain",
+    "sums",
 )  # fmt: skip
 POINTERS = ("columns", "records", *BUNDLES, *LAYOUT, "features", "rows", "first", "second")
 
@@ -147,7 +147,6 @@ def grow(problem: Problem, threads: int) -> Nodes:
         nodes = Nodes(
             feature=np.empty(num_nodes, np.int32),
             left=np.empty(num_nodes, np.int32),
-            right=np.empty(num_nodes, np.int32),
             missing_left=np.empty(num_nodes, bool),
             threshold=np.empty(num_nodes),
             categories=np.empty(tree.contents.num_categories, np.int32),

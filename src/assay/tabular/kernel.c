@@ -44,7 +44,7 @@ static int32_t add_node(Grower *g, int32_t begin, int32_t count, int32_t depth, 
         tree->sums[chunk] = arena_take(g->arena, CHUNK_NODES * (size_t)g->words * sizeof **tree->sums);
     }
     *node_at(tree, tree->num_nodes) = (Node){.threshold = NAN, .begin = begin, .count = count, .key = key,
-                                             .depth = depth, .feature = -1, .left = -1, .right = -1};
+                                             .depth = depth, .feature = -1, .left = -1};
     return (int32_t)tree->num_nodes++;
 }
 
@@ -213,8 +213,7 @@ static void split_node(Grower *g, const Open *open, int32_t nodes[2])
     else
         parent.threshold = threshold_of(p, split);
     parent.left = nodes[1] = add_node(g, parent.begin, left, parent.depth + 1, mix(parent.key ^ 1));
-    parent.right = nodes[0] =
-        add_node(g, parent.begin + left, parent.count - left, parent.depth + 1, mix(parent.key ^ 2));
+    nodes[0] = add_node(g, parent.begin + left, parent.count - left, parent.depth + 1, mix(parent.key ^ 2));
     *node_at(g->tree, open->node) = parent;
     for (int32_t w = 0; w < g->words; w++) {
         sums_of(g, nodes[1])[w] = split->sums[w];
@@ -318,7 +317,6 @@ EXPORT void assay_copy_tree(const Problem *p, const Tree *tree, const Nodes *to)
         const Node *node = node_at(tree, i);
         to->feature[i] = node->feature;
         to->left[i] = node->left;
-        to->right[i] = node->right;
         to->missing_left[i] = node->missing_left;
         to->threshold[i] = node->threshold;
         to->gain[i] = node->gain;

@@ -50,7 +50,7 @@ typedef struct {
 
 /* Arrays of a tree's nodes: `Nodes` of problem.py. */
 typedef struct {
-    int32_t *feature, *left, *right, *categories, *category_offsets, *count;
+    int32_t *feature, *left, *categories, *category_offsets, *count;
     uint8_t *missing_left;
     double *threshold, *gain;
     int64_t *sums;

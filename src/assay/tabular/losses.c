@@ -113,14 +113,14 @@ FOR_WIDE_VECTORS EXPORT void assay_softmax_slopes(int64_t n, int64_t classes, co
 
 /* The leaf in which each of some rows ends. A code goes left where goes_left[first[node] + code] says so. */
 EXPORT void assay_route(int64_t n, int64_t num_rows, int64_t width, const int64_t *rows, const void *columns,
-                        const int32_t *feature, const int32_t *left, const int32_t *right, const int64_t *first,
+                        const int32_t *feature, const int32_t *left, const int64_t *first,
                         const uint8_t *goes_left, int32_t *leaf)
 {
     for (int64_t i = 0; i < n; i++) {
         int32_t node = 0;
         while (feature[node] >= 0) {
             uint32_t code = code_at(columns, feature[node] * num_rows + rows[i], (int32_t)width);
-            node = goes_left[first[node] + code] ? left[node] : right[node];
+            node = left[node] + !goes_left[first[node] + code];
         }
         leaf[i] = node;
     }

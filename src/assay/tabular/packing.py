@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
@@ -54,8 +53,7 @@ class Packed:
         nodes: NODE[nodes].
         sets: uint32; the bit set of a category split, in which bit k says that code k goes left.
         set_at: uint32[nodes], where the set of a node begins in `sets`; empty if no node has one.
-        values: float64[nodes, outputs] of each tree, in the order of `nodes`.
-        original: int32[nodes] of each tree, the index there of each node here; None where it is the same.
+        values: float64[nodes, outputs] of each tree.
         roots: int64[trees + 1], where the nodes of each tree begin.
         depths: int32[trees].
     """
@@ -67,7 +65,6 @@ class Packed:
     sets: np.ndarray
     set_at: np.ndarray
     values: tuple[np.ndarray, ...]
-    original: tuple[np.ndarray | None, ...]
     roots: np.ndarray
     depths: np.ndarray
 
@@ -82,10 +79,9 @@ class Packed:
         return describe(slot.coding for slot in self.slots)
 
     @cached_property
-    def addresses(self) -> tuple[np.ndarray, np.ndarray]:
-        """uintp[trees]: where the arrays of `values` and of `original` lie, 0 for None."""
-        original = [0 if array is None else address(array) for array in self.original]
-        return np.array([address(array) for array in self.values], np.uintp), np.array(original, np.uintp)
+    def addresses(self) -> np.ndarray:
+        """uintp[trees]: where the values of each tree lie."""
+        return np.array([address(array) for array in self.values], np.uintp)
 
 
 def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
@@ -99,7 +95,6 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
     roots = np.cumsum([0, *(tree.num_nodes for tree in trees)])
     nodes, depths = np.zeros(int(roots[-1]), NODE), np.zeros(len(trees), np.int32)
     nodes["limit"] = NEVER
-    values, original = [], []
     number_parts: defaultdict[tuple[int, bool], list[tuple[np.ndarray, ...]]] = defaultdict(list)
     category_parts: defaultdict[int, list[tuple[np.ndarray, ...]]] = defaultdict(list)
     for first, end in _groups(roots):
@@ -107,10 +102,6 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
         start = int(roots[first])
         nodes["left"][start : start + joined.size] = joined.children()
         depths[first:end] = joined.depths()
-        for tree, order in zip(trees[first:end], joined.orders(), strict=True):
-            value = tree.value if order is None else tree.value[order]
-            values.append(np.require(value, np.float64, ["C", "A"]))
-            original.append(order)
         for feature, side, at, thresholds in joined.numbers():
             number_parts[feature, side].append(((start + at).astype(np.uint32), thresholds))
         for feature, at, listed, lists in joined.categories():
@@ -141,8 +132,7 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
         nodes=nodes,
         sets=np.concatenate(sets),
         set_at=set_at,
-        values=tuple(values),
-        original=tuple(original),
+        values=tuple(np.require(tree.value, np.float64, ["C", "A"]) for tree in trees),
         roots=roots,
         depths=depths,
     )
@@ -242,20 +232,20 @@ class _Joined:
         self.split_on = self.feature[self.inner]
         self.root = self.roots[self.owner[self.inner]]  # of each inner node
         self.left = self.root + np.concatenate([tree.left for tree in trees])[self.inner]
-        self.right = self.root + np.concatenate([tree.right for tree in trees])[self.inner]
         self.listed = np.concatenate([tree.categories for tree in trees])
         num_listed = np.concatenate([np.diff(tree.category_offsets) for tree in trees])
         if (num_listed < 0).any() or num_listed.sum() != len(self.listed):
             raise ValueError("a tree is malformed: its category_offsets do not part its categories")
         self.listing = np.repeat(np.arange(self.size), num_listed)  # the node of each listed category
         self._check()
-        self.place = self._side_by_side()
 
     def _check(self) -> None:
         end = self.roots[self.owner[self.inner] + 1]
-        for child in (self.left, self.right):
-            self._refuse(self.inner[(child <= self.inner) | (child >= end)], "a child that is no later node")
-        above = np.bincount(np.concatenate([self.roots[:-1], self.left, self.right]), minlength=self.size)
+        wrong = (self.left <= self.inner) | (self.left + 1 >= end)
+        self._refuse(self.inner[wrong], "a child that is no later node")
+        above = np.bincount(self.left, minlength=self.size)
+        above[1:] += above[:-1].copy()  # the right child stands next to the left one
+        above[self.roots[:-1]] += 1
         self._refuse(np.flatnonzero(above != 1), "several parents or none")
         self._refuse(
             self.inner[self.split_on >= len(self.schema)], f"a feature beyond the {len(self.schema)} known"
@@ -271,58 +261,35 @@ class _Joined:
             node = nodes[0] - self.roots[tree]
             raise ValueError(f"tree {self.first + tree} is malformed: node {node} has {what}")
 
-    def _side_by_side(self) -> np.ndarray | None:
-        """The place of every node if right children are to follow left ones; None where all do already."""
-        if np.array_equal(self.right, self.left + 1):
-            return None
-        inner_before = np.cumsum(self.feature >= 0) - (self.feature >= 0)
-        rank = inner_before[self.inner] - inner_before[self.root]
-        place = np.arange(self.size)  # the roots stay where they are
-        place[self.left], place[self.right] = self.root + 2 * rank + 1, self.root + 2 * rank + 2
-        return place
-
-    def _placed(self, nodes: np.ndarray) -> np.ndarray:
-        return nodes if self.place is None else self.place[nodes]
-
     def children(self) -> np.ndarray:
-        """By place, the left child, or the leaf itself, counted from the root."""
+        """The left child, or the leaf itself, counted from the root."""
         children = np.arange(self.size) - self.roots[self.owner]
-        children[self._placed(self.inner)] = self._placed(self.left) - self.root
+        children[self.inner] = self.left - self.root
         return children
-
-    def orders(self) -> Iterator[np.ndarray | None]:
-        """For each tree the index there of the node in every place; None where they stay."""
-        if self.place is None:
-            yield from [None] * (len(self.roots) - 1)
-            return
-        order = np.empty_like(self.place)
-        order[self.place] = np.arange(self.size)
-        for start, end in pairwise(self.roots):
-            yield (order[start:end] - start).astype(np.int32)
 
     def depths(self) -> np.ndarray:
         """The depth of every tree."""
-        children = np.zeros((2, self.size), np.int64)
-        children[:, self.inner] = self.left, self.right
+        left = np.zeros(self.size, np.int64)
+        left[self.inner] = self.left
         depths = np.zeros(len(self.roots) - 1, np.int32)
         level = self.roots[:-1]
         while len(level := level[self.feature[level] >= 0]):
             depths[self.owner[level]] += 1  # once per tree: an indexed sum counts no index twice
-            level = children[:, level].ravel()
+            level = np.concatenate([left[level], left[level] + 1])
         return depths
 
     def numbers(self) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:
-        """By feature and by the side of missing values, the places and thresholds of splits on numbers."""
+        """By feature and by the side of missing values, the splits on numbers and their thresholds."""
         for feature, nodes in self._by_feature:
             if self.schema[feature].kind == "category":
                 continue
             missing_left = self.missing_left[nodes]
             for side in (False, True):
                 if len(here := nodes[missing_left == side]):
-                    yield feature, side, self._placed(here), self.threshold[here]
+                    yield feature, side, here, self.threshold[here]
 
     def categories(self) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """By feature, the places of splits on categories, what they list, and which of them lists it."""
+        """By feature, the splits on categories, what they list, and which of them lists it."""
         for feature, nodes in self._by_feature:
             if self.schema[feature].kind != "category":
                 continue
@@ -330,7 +297,7 @@ class _Joined:
             missing = nodes[self.missing_left[nodes]]  # missing is one more category
             last = np.full(len(missing), len(self.schema[feature].categories), self.listed.dtype)
             lists = np.searchsorted(nodes, np.append(self.listing[here], missing)).astype(np.int32)
-            yield feature, self._placed(nodes), np.append(self.listed[here], last), lists
+            yield feature, nodes, np.append(self.listed[here], last), lists
 
     @cached_property
     def _by_feature(self) -> list[tuple[int, np.ndarray]]:

@@ -14,11 +14,10 @@ typedef struct {
     const Source *sources; /* [slots] */
     const Node *nodes;
     const uint32_t *sets;
-    const uint32_t *set_at;         /* [nodes] */
-    const double *const *values;    /* [trees][nodes, outputs] */
-    const int32_t *const *original; /* [trees][nodes]; NULL where nodes are in their original order */
-    const int64_t *roots;           /* [trees + 1] */
-    const int32_t *depths;          /* [trees] */
+    const uint32_t *set_at;      /* [nodes] */
+    const double *const *values; /* [trees][nodes, outputs] */
+    const int64_t *roots;        /* [trees + 1] */
+    const int32_t *depths;       /* [trees] */
     int64_t num_trees;
     int64_t outputs;
     int32_t num_slots;
@@ -39,9 +38,8 @@ static inline void arrive(const Model *m, const Target *to, int64_t tree, int64_
                           const uint32_t *at)
 {
     if (to->leaves) {
-        const int32_t *original = m->original[tree];
         for (int j = 0; j < count; j++)
-            to->leaves[(row + j) * m->num_trees + tree] = original ? original[at[j]] : (int32_t)at[j];
+            to->leaves[(row + j) * m->num_trees + tree] = (int32_t)at[j];
         return;
     }
     int64_t outputs = m->outputs, step = to->groups * outputs;

@@ -15,8 +15,7 @@ def leaves(packed: Packed, table: Table) -> np.ndarray:
     """int32[rows, trees]: the node of its tree that every row ends in."""
     found = np.empty((table.num_rows, len(packed.depths)), np.int32)
     for tree, nodes in enumerate(_descend(packed, table)):
-        original = packed.original[tree]
-        found[:, tree] = nodes if original is None else original[nodes]
+        found[:, tree] = nodes
     return found
 
 

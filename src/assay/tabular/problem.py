@@ -70,7 +70,7 @@ class Nodes:
     """A grown tree; one element per node, children after parents.
 
     Args:
-        feature, left, right, missing_left, threshold: as in `Tree`; and likewise categories,
+        feature, left, missing_left, threshold: as in `Tree`; and likewise categories,
             category_offsets, gain, count.
         sums: int64[nodes, 2 or K], gradient and hessian, or the weight of every class, in units.
         leaf: int32[rows of the table], the node every row ended in; -1 for rows that do not count.
@@ -78,7 +78,6 @@ class Nodes:
 
     feature: np.ndarray
     left: np.ndarray
-    right: np.ndarray
     missing_left: np.ndarray
     threshold: np.ndarray
     categories: np.ndarray

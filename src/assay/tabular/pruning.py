@@ -29,7 +29,7 @@ def weakest_links(tree: Tree) -> tuple[NDArray[np.int64], NDArray[np.float64], N
     """
     parent = np.full(tree.num_nodes, -1)
     inner = np.flatnonzero(tree.feature >= 0)
-    parent[tree.left[inner]] = parent[tree.right[inner]] = inner
+    parent[tree.left[inner]] = parent[tree.left[inner] + 1] = inner
     gain = tree.gain.tolist()  # Of the whole branch below each node.
     leaves = (tree.feature < 0).astype(int).tolist()
     for node in range(tree.num_nodes - 1, 0, -1):  # Children before parents.
@@ -53,7 +53,7 @@ def weakest_links(tree: Tree) -> tuple[NDArray[np.int64], NDArray[np.float64], N
             inside = below.pop()
             if leaves[inside] > 1:
                 leaves[inside] = 1
-                below += [int(tree.left[inside]), int(tree.right[inside])]
+                below += [int(tree.left[inside]), int(tree.left[inside]) + 1]
         above = parent[node]
         while above >= 0:
             gain[above] -= lost_gain
@@ -82,7 +82,7 @@ def collapse(tree: Tree, nodes: set[int]) -> Tree:
         node = order.pop()
         found.append(node)
         if tree.feature[node] >= 0 and node not in nodes:
-            order += [int(tree.right[node]), int(tree.left[node])]
+            order += [int(tree.left[node]), int(tree.left[node]) + 1]
     kept = np.sort(found)
     leaf = np.array([tree.feature[node] < 0 or node in nodes for node in kept.tolist()])
     position = np.full(tree.num_nodes, -1, np.int32)
@@ -95,7 +95,6 @@ def collapse(tree: Tree, nodes: set[int]) -> Tree:
         feature=np.where(leaf, -1, tree.feature[kept]).astype(np.int32),
         threshold=np.where(leaf, np.nan, tree.threshold[kept]),
         left=np.where(leaf, -1, position[tree.left[kept]]).astype(np.int32),
-        right=np.where(leaf, -1, position[tree.right[kept]]).astype(np.int32),
         missing_left=tree.missing_left[kept] & ~leaf,
         categories=np.concatenate(categories).astype(np.int32),
         category_offsets=np.cumsum([0, *map(len, categories)], dtype=np.int32),

@@ -46,7 +46,6 @@ class Node:
     key: int
     split: Split | None = None
     left: int = -1
-    right: int = -1
 
 
 def mix(z: int) -> int:
@@ -293,7 +292,7 @@ class _Grower:
         right = self._node(
             node.rows[~goes_left], node.sums - split.left_sums, node.depth + 1, mix(node.key ^ RIGHT)
         )
-        node.left, node.right = left.index, right.index
+        node.left = left.index
         return left, right
 
     def _result(self) -> Nodes:
@@ -311,7 +310,6 @@ class _Grower:
         return Nodes(
             feature=np.array([-1 if split is None else split.feature for split in inner], np.int32),
             left=np.array([node.left for node in nodes], np.int32),
-            right=np.array([node.right for node in nodes], np.int32),
             missing_left=np.array([split is not None and split.codes_left[-1] for split in inner], bool),
             threshold=thresholds,
             categories=np.concatenate(categories).astype(np.int32),

@@ -98,17 +98,14 @@ def leaf_sums(leaf: Array, values: Array | None, size: int) -> Array:
     return sums
 
 
-def route(
-    columns: Array, rows: Array, feature: Array, left: Array, right: Array, first: Array, goes_left: Array
-) -> Array:
+def route(columns: Array, rows: Array, feature: Array, left: Array, first: Array, goes_left: Array) -> Array:
     """Return the leaf in which each of ``rows`` ends, int32.
 
     Args:
         columns: codes, ``[features, all rows]``.
         rows: int64, positions of rows.
         feature: int32 ``[nodes]``, -1 for a leaf.
-        left: int32 ``[nodes]``, the child of rows that go left.
-        right: int32 ``[nodes]``, the other child.
+        left: int32 ``[nodes]``, the child of rows that go left; the other child is next.
         first: int64 ``[nodes]``; a code goes left where ``goes_left[first[node] + code]`` says so.
         goes_left: bool, for all inner nodes one after the other.
     """
@@ -118,9 +115,9 @@ def route(
         while len(inner := np.flatnonzero(feature[leaf] >= 0)):
             node = leaf[inner]
             code = columns[feature[node], rows[inner]]
-            leaf[inner] = np.where(goes_left[first[node] + code], left[node], right[node])
+            leaf[inner] = left[node] + ~goes_left[first[node] + code]
     else:
-        nodes = [np.ascontiguousarray(array) for array in (feature, left, right, first, goes_left)]
+        nodes = [np.ascontiguousarray(array) for array in (feature, left, first, goes_left)]
         arrays = (rows, columns, *nodes, leaf)
         kernel.assay_route(len(rows), columns.shape[1], columns.itemsize, *map(_at, arrays))
     return leaf
@@ -169,7 +166,7 @@ def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
         ("logistic_losses", 1, 3),
         ("softmax_slopes", 2, 5),
         ("leaf_sums", 1, 3),
-        ("route", 3, 8),
+        ("route", 3, 7),
         ("step", 1, 3),
     ):
         function = getattr(kernel, f"assay_{name}")

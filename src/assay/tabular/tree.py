@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """A binary tree; node 0 is the root and children come after their parents.
+    """A binary tree; node 0 is the root, children come after their parents, and siblings side by side.
 
     Args:
         feature: int32[nodes], the column a node splits on, -1 for a leaf.
         threshold: float64[nodes], NaN for leaves and category splits; +inf parts known from missing values.
-        left: int32[nodes], the child for rows that satisfy the rule, -1 for a leaf.
-        right: int32[nodes], the other child, -1 for a leaf.
+        left: int32[nodes], the child for rows that satisfy the rule, -1 for a leaf; the other child is next.
         missing_left: bool[nodes], whether missing values go left.
         categories: int32, the category codes that go left, of all nodes, ascending within a node.
         category_offsets: int32[nodes + 1]; the codes of node i are ``categories[offsets[i]:offsets[i + 1]]``.
@@ -37,7 +36,6 @@ class Tree:
     feature: np.ndarray
     threshold: np.ndarray
     left: np.ndarray
-    right: np.ndarray
     missing_left: np.ndarray
     categories: np.ndarray
     category_offsets: np.ndarray
@@ -65,12 +63,17 @@ class Tree:
         """Number of leaves; a tree that never splits has one."""
         return int(np.count_nonzero(self.feature < 0))
 
+    @property
+    def right(self) -> np.ndarray:
+        """int32[nodes]: the child for rows that do not satisfy the rule, -1 for a leaf."""
+        return np.where(self.left >= 0, self.left + 1, -1)
+
     @cached_property
     def depths(self) -> np.ndarray:
         """int32[nodes]: the number of splits above every node."""
         depths = np.zeros(self.num_nodes, np.int32)
         for node in np.flatnonzero(self.feature >= 0):  # parents first, by the order of the nodes
-            depths[self.left[node]] = depths[self.right[node]] = depths[node] + 1
+            depths[self.left[node] : self.left[node] + 2] = depths[node] + 1
         return depths
 
     @property

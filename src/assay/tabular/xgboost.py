@@ -257,7 +257,8 @@ class XGBoost(Boosting):
         collapsed: set[int] = set()
         for node in np.flatnonzero(tree.feature >= 0)[::-1].tolist():  # children before parents
             ends = [
-                tree.feature[child] < 0 or child in collapsed for child in (tree.left[node], tree.right[node])
+                tree.feature[child] < 0 or child in collapsed
+                for child in (tree.left[node], tree.left[node] + 1)
             ]
             if all(ends) and tree.gain[node] < self.gamma:
                 collapsed.add(node)

@@ -179,7 +179,7 @@ def _shortest(values: Array) -> list[float]:
 def _encode_tree(tree: Tree, index: int, schema: Schema) -> dict[str, Any]:
     inner = tree.feature >= 0
     parents = np.full(tree.num_nodes, NO_PARENT)
-    parents[tree.left[inner]] = parents[tree.right[inner]] = np.flatnonzero(inner)
+    parents[tree.left[inner]] = parents[tree.left[inner] + 1] = np.flatnonzero(inner)
     by_category = np.flatnonzero(inner & np.isnan(tree.threshold))
     # The format lists the categories that go right.
     right = [
@@ -350,7 +350,7 @@ def _decode_tree(record: dict[str, Any], ranks: list[dict[int, int]]) -> Tree:
     for node in kept:  # grows while it is walked: children after parents
         if left[node] >= 0:
             kept += [left[node], right[node]]
-    if all(left[node] < 0 or node < min(left[node], right[node]) for node in kept):
+    if all(left[node] < 0 or node < left[node] == right[node] - 1 for node in kept):
         kept.sort()  # their own numbers are in such an order already
     nodes = np.array(kept)
     position = {-1: -1} | {node: index for index, node in enumerate(kept)}
@@ -373,7 +373,6 @@ def _decode_tree(record: dict[str, Any], ranks: list[dict[int, int]]) -> Tree:
         feature=feature,
         threshold=np.where(inner & ~by_category, thresholds(condition), np.nan),
         left=np.array([position[left[node]] for node in kept], np.int32),
-        right=np.array([position[right[node]] for node in kept], np.int32),
         missing_left=np.array(record["default_left"], bool)[nodes] & inner,
         categories=np.array(list(chain.from_iterable(listed)), np.int32),
         category_offsets=np.cumsum([0, *map(len, listed)], dtype=np.int32),
