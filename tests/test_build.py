@@ -1,4 +1,4 @@
-"""The build hook: what a wheel holds with a compiler, and without one."""
+"""The compilation of the kernel, and the build hook: what a wheel holds with a compiler, and without one."""
 
 import ctypes
 import importlib.util
@@ -50,6 +50,53 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
+# -- compilation ---------------------------------------------------------------------------------------------
+
+
+@needs_compiler
+def test_sources_of_a_folder_become_one_library(tmp_path, monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    (tmp_path / "one.c").write_text("int other(void);\nint answer(void) { return other() + 2; }\n")
+    (tmp_path / "two.c").write_text("int other(void) { return 40; }\n")
+    kernel.compile_kernel(tmp_path / "both.so", tmp_path)
+    assert ctypes.CDLL(str(tmp_path / "both.so")).answer() == 42
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["both.so", "one.c", "two.c"]
+
+
+@needs_compiler
+def test_products_are_not_fused_with_sums(tmp_path, monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    (tmp_path / "fused.c").write_text("double fused(double a, double b, double c) { return a * b + c; }\n")
+    kernel.compile_kernel(tmp_path / "fused.so", tmp_path)
+    fused = ctypes.CDLL(str(tmp_path / "fused.so")).fused
+    fused.argtypes, fused.restype = [ctypes.c_double] * 3, ctypes.c_double
+    a = 1 + 2.0**-30
+    assert fused(a, a, -(a * a)) == 0.0  # a fused one leaves the rounding of the product
+
+
+@needs_compiler
+def test_a_failed_compilation_says_why_and_leaves_what_was_there(tmp_path, monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    (tmp_path / "bad.c").write_text("this is no C\n")
+    (tmp_path / "old.so").write_bytes(b"old")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        kernel.compile_kernel(tmp_path / "old.so", tmp_path)
+    assert "bad.c" in caught.value.stderr
+    assert (tmp_path / "old.so").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_missing_compiler_is_an_os_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", str(tmp_path / "no-such-compiler"))
+    (tmp_path / "small.c").write_text("int answer(void) { return 42; }\n")
+    with pytest.raises(OSError, match="no-such-compiler"):
+        kernel.compile_kernel(tmp_path / "small.so", tmp_path)
+    assert not (tmp_path / "small.so").exists()
+
+
+# -- the hook ------------------------------------------------------------------------------------------------
+
+
 @needs_compiler
 def test_the_hook_compiles_the_kernel_into_a_platform_wheel(sources):
     build_data, warnings = run_hook(sources)
@@ -80,6 +127,9 @@ def test_a_compiler_that_fails_is_quoted(sources):
     assert build_data["pure_python"] is True
     assert "this does not compile" in warnings[0]
     assert not list(sources.rglob("_kernel.so*"))
+
+
+# -- the library ---------------------------------------------------------------------------------------------
 
 
 @needs_compiler
