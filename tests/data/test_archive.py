@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from assay.data.archive import read_member
+from assay.data.archive import read_member, read_members
 
 FILES = {"package/data/a.csv": b"a\n1\n", "package/b.bin": bytes(range(256)) * 5}
 
@@ -81,3 +81,21 @@ def test_a_folder_is_no_file(write):
 def test_what_is_no_archive(write, content):
     with pytest.raises(ValueError, match=r"a.whl: expected a zip, tar or Debian archive"):
         read_member(write("a.whl", content), "package/b.bin")
+
+
+class TestMembers:
+    @pytest.mark.parametrize("compression", ["gz", "xz", "bz2", ""])
+    def test_those_that_are_wanted(self, tmp_path, compression):
+        path = tmp_path / "a.tar"
+        path.write_bytes(tarred(FILES, compression))
+        (name,) = read_members(path, lambda name: name.endswith(".bin"))
+        assert name == "package/b.bin"
+        assert read_members(path, lambda name: True) == FILES
+        assert read_members(path, lambda name: False) == {}
+
+    @pytest.mark.parametrize("content", [b"", b"nothing", zipped(FILES), tarred(FILES)[:100]])
+    def test_what_is_no_tar_archive(self, tmp_path, content):
+        path = tmp_path / "a.tar"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.tar: expected a tar archive"):
+            read_members(path, lambda name: True)

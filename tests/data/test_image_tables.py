@@ -223,8 +223,5 @@ class TestDatasetsFolders:
 
 
 def test_numbers_in_a_text_file_keep_their_spelling(write):
-    table = open_image_table(write("a.csv", "path,label
-a.png,01
-b.png,1.50
-"))
+    table = open_image_table(write("a.csv", "path,label\na.png,01\nb.png,1.50\n"))
     assert table.table.column("label").to_pylist() == ["01", "1.50"]

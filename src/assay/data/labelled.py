@@ -127,7 +127,7 @@ class LabelledImages:
                 name=about["name"],
                 notes=tuple(about["notes"]),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise ContractError(f"{folder}: expected images that `save` wrote ({error})") from None
 
 
