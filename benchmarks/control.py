@@ -4,9 +4,9 @@ scipy.sparse.
     python benchmarks/control.py                   a minute
     python benchmarks/control.py --side 300        a smaller world
 
-Times are CPU seconds on one thread, the median of turns that alternate. A plain loop over states is measured
-on some of them and multiplied up: its cost for a state does not depend on how many there are. The ratios with
-a target come last.
+Times are CPU seconds on one thread, median [least, largest] of turns that alternate. A plain loop over states
+is measured on some of them and multiplied up: its cost for a state does not depend on how many there are. The
+ratios with a target come last.
 """
 
 import os
@@ -56,8 +56,8 @@ class Options:
     steps: int = 200_000
 
 
-def alternate(turns: int, **works: Callable[[], object]) -> dict[str, float]:
-    """The median CPU seconds of each of the works, which take turns after one that does not count."""
+def alternate(turns: int, **works: Callable[[], object]) -> dict[str, list[float]]:
+    """The CPU seconds of each of the works, which take turns after one that does not count."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     names = list(works)
     for turn in range(turns + 1):
@@ -66,7 +66,7 @@ def alternate(turns: int, **works: Callable[[], object]) -> dict[str, float]:
             works[name]()
             if turn:
                 taken[name].append(time.process_time() - start)
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+    return taken
 
 
 def slippery(mdp: MDP, slip: float = 0.2) -> MDP:
@@ -161,16 +161,17 @@ def sweeps_section(options: Options, sheet: Table, verdicts: Verdicts) -> None:
             scipy=lambda: converged(scipy_iterates(start), start, options.sweeps),  # noqa: B023, used at once
             loop=loop,
         )
-        ours, theirs = seconds["assay"] / options.sweeps, seconds["scipy"] / options.sweeps
-        plain = seconds["loop"] * mdp.num_states / options.slice
-        for arm, value in (
+        ours, theirs = ([s / options.sweeps for s in seconds[arm]] for arm in ("assay", "scipy"))
+        plain = [s * mdp.num_states / options.slice for s in seconds["loop"]]
+        for arm, found in (
             ("assay", ours),
             ("scipy.sparse", theirs),
             ("NumPy for each state, multiplied up", plain),
         ):
-            sheet.add_row(f"sweep, {name}, {mdp.num_states:,} states", arm, f"{value:.4f} s")
-        verdicts.add(f"sweep, {name} / loop over states", ours / plain, 0.1)
-        verdicts.add(f"sweep, {name} / scipy.sparse", ours / theirs, 1.0)
+            measured = f"{statistics.median(found):.4f} [{min(found):.4f}, {max(found):.4f}] s"
+            sheet.add_row(f"sweep, {name}, {mdp.num_states:,} states", arm, measured)
+        verdicts.compare(f"sweep, {name} / loop over states", ours, plain, 0.1)
+        verdicts.compare(f"sweep, {name} / scipy.sparse", ours, theirs, 1.0)
 
 
 def memory_section(options: Options, sheet: Table, verdicts: Verdicts) -> None:
@@ -233,13 +234,14 @@ def episodes_section(options: Options, sheet: Table, verdicts: Verdicts) -> None
                     break
 
     learner = QLearning(steps=options.steps)
-    seconds = alternate(
+    taken = alternate(
         options.turns,
         assay=batches,
         gymnasium=loop,
         learner=lambda: learner.fit(mdp, run=Run()),
         plain=plain_q_learning,
     )
+    seconds = {name: statistics.median(found) for name, found in taken.items()}
     turns = options.turns + 1
     rate = {name: played[name] / turns / seconds[name] for name in played}
     for name, what in (("assay", "1000 at once"), ("gymnasium", "a loop over Gymnasium's step")):

@@ -2,7 +2,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from control_worlds import BOOK, CAREFUL, CAUTIOUS, naive_q, random_mdp
+from control_worlds import BOOK, CAREFUL, CAUTIOUS, naive_q, random_mdp, random_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,10 +10,6 @@ from assay.control.bellman_equation import BellmanEquation, policy_values
 from assay.control.bellman_iteration import evaluation_iterates
 from assay.control.grid_world import GridWorld
 from assay.core.run import Run
-
-
-def random_policy(rng, mdp):
-    return rng.dirichlet(np.ones(mdp.num_actions), size=mdp.num_states)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9), st.sampled_from([0.0, 0.5, 0.9]))

@@ -2,16 +2,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from control_worlds import BOOK, CAREFUL, naive_q, random_mdp
+from control_worlds import BOOK, CAREFUL, naive_q, random_mdp, random_policy
 
 from assay.control.bellman_equation import BellmanEquation, policy_values
 from assay.control.bellman_iteration import BellmanIteration, evaluation_iterates
 from assay.core.budget import Budget
 from assay.core.run import Run
-
-
-def random_policy(rng, mdp):
-    return rng.dirichlet(np.ones(mdp.num_actions), size=mdp.num_states)
 
 
 def test_synchronous_and_in_place_sweeps_equal_their_loops():

@@ -3,18 +3,13 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from control_worlds import BOOK, CAREFUL
+from control_worlds import ASYMMETRIC, BOOK, CAREFUL
 
 from assay.control.grid_world import GridWorld
 from assay.control.metrics import optimum
 from assay.data.table import ContractError
 
 U, R, D, L, S = range(5)
-
-
-ASYMMETRIC = GridWorld(
-    shape=(2, 3), forbidden=((1, 2),), target=(2, 3), r_boundary=-1, r_forbidden=-10, r_target=5, r_other=-0.1
-)
 
 
 def step(world, cell, action):

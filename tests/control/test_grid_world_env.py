@@ -2,14 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from control_worlds import BOOK
+from control_worlds import ASYMMETRIC, BOOK
 
 from assay.control.grid_world import ACTIONS, GridWorld
 
 R = 1  # The number of the action "right".
-ASYMMETRIC = GridWorld(
-    shape=(2, 3), forbidden=((1, 2),), target=(2, 3), r_boundary=-1, r_forbidden=-10, r_target=5, r_other=-0.1
-)
 
 
 class TestEnvironment:

@@ -1,16 +1,13 @@
 import numpy as np
 import pytest
-from control_worlds import BOOK, CAREFUL, CAUTIOUS
+from control_worlds import BOOK, CAREFUL, CAUTIOUS, TINY
 
 from assay.control.bellman_equation import policy_values
-from assay.control.grid_world import GridWorld
 from assay.control.mc_epsilon_greedy import MCEpsilonGreedy
 from assay.control.mc_exploring_starts import MCExploringStarts
 from assay.control.metrics import optimum
 from assay.control.policy import soft
 from assay.core.run import Run
-
-TINY = GridWorld(shape=(2, 3), forbidden=((1, 2),), target=(2, 3), r_forbidden=-10, start=None)
 
 
 class TestEpsilonGreedy:

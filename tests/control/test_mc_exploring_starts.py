@@ -1,15 +1,12 @@
 import numpy as np
 import pytest
-from control_worlds import EPISODIC, random_mdp
+from control_worlds import EPISODIC, TINY, random_mdp
 
 from assay.control.episodes import Players
-from assay.control.grid_world import GridWorld
 from assay.control.mc_exploring_starts import MCExploringStarts
 from assay.control.metrics import optimum
 from assay.control.policy import argmax_sets
 from assay.core.run import Run
-
-TINY = GridWorld(shape=(2, 3), forbidden=((1, 2),), target=(2, 3), r_forbidden=-10, start=None)
 
 
 class TestExploringStarts:

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from control_worlds import BOOK, CAREFUL, linear_programme, random_mdp
+from control_worlds import BOOK, CAREFUL, STAY, linear_programme, random_mdp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,8 +11,6 @@ from assay.control.metrics import optimum
 from assay.control.policy_iteration import PolicyIteration, policy_iterates
 from assay.core.budget import Budget
 from assay.core.run import Run
-
-STAY = np.full(25, 4)
 
 
 @given(st.integers(0, 10**6))

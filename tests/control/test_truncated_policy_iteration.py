@@ -3,7 +3,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from control_worlds import CAREFUL, random_mdp
+from control_worlds import CAREFUL, STAY, random_mdp
 
 from assay.control.bellman_equation import policy_values
 from assay.control.metrics import optimum
@@ -12,8 +12,6 @@ from assay.control.policy_iteration import policy_iterates
 from assay.control.truncated_policy_iteration import TruncatedPolicyIteration, truncated_iterates
 from assay.control.value_iteration import value_iterates
 from assay.core.run import Run
-
-STAY = np.full(25, 4)
 
 
 class TestTruncated:

@@ -1,15 +1,10 @@
 import numpy as np
 import pytest
+from random_densities import two_prototypes
 
 from assay.core.run import Run
 from assay.density.bernoulli import Bernoulli
 from assay.density.contract import BinaryData, binarised
-
-
-def two_prototypes(rows=600, seed=0):
-    rng = np.random.default_rng(seed)
-    p = np.where(rng.random((rows, 1)) < 0.3, [0.95, 0.9, 0.1, 0.05, 0.9], [0.1, 0.05, 0.9, 0.8, 0.2])
-    return BinaryData((rng.random((rows, 5)) < p).astype(np.uint8))
 
 
 class TestBernoulli:

@@ -1,44 +1,9 @@
-import struct
-import zlib
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from random_densities import Coins, decoded
 
 from assay.core.comparison import compare
 from assay.density.bernoulli import BernoulliModel
-from assay.density.likelihood import log_likelihood
-
-
-def decoded(file):
-    """The grey values of a PNG without filters, read chunk by chunk."""
-    assert file[:8] == b"\x89PNG\r\n\x1a\n"
-    chunks, at = {}, 8
-    while at < len(file):
-        (size,) = struct.unpack(">I", file[at : at + 4])
-        kind, content = file[at + 4 : at + 8], file[at + 8 : at + 8 + size]
-        (checksum,) = struct.unpack(">I", file[at + 8 + size : at + 12 + size])
-        assert checksum == zlib.crc32(kind + content)
-        chunks[kind] = content
-        at += 12 + size
-    width, height, depth, colour = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
-    assert (depth, colour) == (8, 0)
-    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
-    assert (lines[:, 0] == 0).all()
-    return lines[:, 1:]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coins:
-    """A user's own method: fair coins, with no more than log_prob."""
-
-    bias: float = 0.0
-
-    def fit(self, data, *, run):
-        return self
-
-    def log_prob(self, x):
-        return log_likelihood(np.full(x.shape, self.bias), x)
 
 
 @pytest.fixture(scope="module")

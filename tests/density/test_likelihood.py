@@ -1,25 +1,11 @@
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from random_densities import Coins
 
 from assay.core.run import Run
 from assay.density.contract import BinaryData
 from assay.density.likelihood import bits_per_dimension, log_likelihood, sigmoid, smoothed_log_odds
 from assay.density.task import task
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coins:
-    """A user's own method: fair coins, with no more than log_prob."""
-
-    bias: float = 0.0
-
-    def fit(self, data, *, run):
-        return self
-
-    def log_prob(self, x):
-        return log_likelihood(np.full(x.shape, self.bias), x)
 
 
 class TestMetrics:

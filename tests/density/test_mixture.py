@@ -1,18 +1,11 @@
 import numpy as np
 import pytest
-from random_densities import all_vectors, random_model
+from random_densities import all_vectors, random_model, two_prototypes
 
 from assay.core.budget import Budget
 from assay.core.run import Run
 from assay.density.bernoulli import Bernoulli
-from assay.density.contract import BinaryData
 from assay.density.mixture import Mixture, MixtureModel, log_joint, maximised, responsibilities
-
-
-def two_prototypes(rows=600, seed=0):
-    rng = np.random.default_rng(seed)
-    p = np.where(rng.random((rows, 1)) < 0.3, [0.95, 0.9, 0.1, 0.05, 0.9], [0.1, 0.05, 0.9, 0.8, 0.2])
-    return BinaryData((rng.random((rows, 5)) < p).astype(np.uint8))
 
 
 def naive_joint(x, log_pi, p):

@@ -10,7 +10,6 @@ from assay.estimation.claims import claims
 
 BY_NAME = {claim.name: claim for claim in claims}
 
-
 RECORDS = Path(__file__).parents[2] / "claims" / "records"
 
 

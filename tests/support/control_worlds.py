@@ -13,6 +13,13 @@ BOOK = GridWorld()
 CAREFUL = GridWorld(r_forbidden=-10)
 EPISODIC = GridWorld(r_target=0, r_forbidden=-10, r_boundary=-10, r_other=-1, target_terminal=True)
 SMALL = GridWorld(shape=(2, 2), forbidden=((1, 2),), target=(2, 2))
+TINY = GridWorld(shape=(2, 3), forbidden=((1, 2),), target=(2, 3), r_forbidden=-10, start=None)
+ASYMMETRIC = GridWorld(
+    shape=(2, 3), forbidden=((1, 2),), target=(2, 3), r_boundary=-1, r_forbidden=-10, r_target=5, r_other=-0.1
+)
+
+STAY = np.full(25, 4)
+"""The policy that stays everywhere, in the textbook's world."""
 
 
 def table(text):
@@ -132,3 +139,7 @@ def check_updates(method, target):
         expected = before.copy()
         expected[state, action] += method.alpha * (reward + 0.9 * rest - before[state, action])
         assert np.abs(after - expected).max() < 1e-12
+
+
+def random_policy(rng, mdp):
+    return rng.dirichlet(np.ones(mdp.num_actions), size=mdp.num_states)

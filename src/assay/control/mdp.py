@@ -209,8 +209,8 @@ class MDP:
 
     @cached_property
     def _continuation(self) -> list[Any]:
-        """Of any process: one matrix per action, the probabilities of states in which it goes on."""
-        weight = np.where(self.terminated, 0.0, self.prob)
+        """Of any process, for every action: gamma times the probabilities of states in which it goes on."""
+        weight = np.where(self.terminated, 0.0, self.gamma * self.prob)
         matrices = []
         for action in range(self.num_actions):
             bounds = self.offsets[action * self.num_states : (action + 1) * self.num_states + 1]
@@ -218,29 +218,30 @@ class MDP:
             matrices.append(_matrix(weight[inside], self.next_state[inside], bounds - bounds[0]))
         return matrices
 
-    def _values_of(self, action: int, discounted: Values) -> Values:
-        """q(., action) where `discounted` is gamma v, followed by one zero for the end of the episode."""
+    def _values_of(self, action: int, ahead: Values) -> Values:
+        """q(., action), where `ahead` is what `_ahead` makes of v."""
         if self.deterministic:
-            values = discounted.take(self._successor[action], mode="clip")
+            values = ahead.take(self._successor[action], mode="clip")
         else:
-            values = self._continuation[action] @ discounted[:-1]
+            values = self._continuation[action] @ ahead
         values += self.expected_reward[action]
         return values
 
-    def _discounted(self, v: Values) -> Values:
-        return np.append(self.gamma * v, 0.0)
+    def _ahead(self, v: Values) -> Values:
+        """gamma v and a zero for the end of the episode, to pick from; v where matrices hold all that."""
+        return np.append(self.gamma * v, 0.0) if self.deterministic else v
 
     def action_values(self, v: Values) -> Values:
         """q(s, a) = sum over s' of p(s' | s, a) (r + gamma v(s')), of shape (num_states, num_actions)."""
-        discounted = self._discounted(v)
-        return np.array([self._values_of(action, discounted) for action in range(self.num_actions)]).T
+        ahead = self._ahead(v)
+        return np.array([self._values_of(action, ahead) for action in range(self.num_actions)]).T
 
     def best_values(self, v: Values) -> Values:
         """max_a q(s, a), one sweep of value iteration, without holding q."""
-        discounted = self._discounted(v)
-        best = self._values_of(0, discounted)
+        ahead = self._ahead(v)
+        best = self._values_of(0, ahead)
         for action in range(1, self.num_actions):
-            np.maximum(best, self._values_of(action, discounted), out=best)
+            np.maximum(best, self._values_of(action, ahead), out=best)
         return best
 
     def under(self, policy: NDArray[Any]) -> "Chain":
