@@ -9,7 +9,7 @@ import pytest
 
 from assay.data import labelled_sets
 from assay.data.fetch import FetchError, cache_folder
-from assay.data.labelled_sets import FASHION_MNIST, LABELLED_SETS, emoji_groups, fashion_mnist, read_idx
+from assay.data.labelled_sets import FASHION_MNIST, emoji_groups, fashion_mnist, read_idx
 from assay.data.table import ContractError
 
 
@@ -121,7 +121,3 @@ class TestEmojiGroups:
         vendors = smoke_emoji.column("vendor")
         assert set(vendors[data.test]) == {"twemoji", "openmoji"}
         assert not set(vendors[~data.test]) & {"twemoji", "openmoji"}
-
-
-def test_the_sets_by_name():
-    assert set(LABELLED_SETS) == {"fashion-mnist", "emoji"}

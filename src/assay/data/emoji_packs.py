@@ -77,6 +77,7 @@ class Vendor:
         package: where it is.
         licence: of the pictures.
         attribution: whom to name.
+        images: how many emoji it draws, without and with skin tones.
         wrong: names in the pack that match an emoji which the picture does not show (looked at one by one).
     """
 
@@ -85,6 +86,7 @@ class Vendor:
     package: NpmPackage
     licence: str
     attribution: str
+    images: tuple[int, int]
     wrong: frozenset[str] = frozenset()
 
 
@@ -103,6 +105,7 @@ _VENDORS = (
         ),
         "Apache-2.0",
         "Google: Noto Emoji",
+        (1_652, 3_682),
     ),
     Vendor(
         "noto1",
@@ -114,6 +117,7 @@ _VENDORS = (
         ),
         "Apache-2.0",
         "Google: Noto Emoji (version 1)",
+        (1_232, 2_117),
         frozenset({"asterisk", "keycap"}),
     ),
     Vendor(
@@ -126,6 +130,7 @@ _VENDORS = (
         ),
         "MIT",
         "Microsoft: Fluent Emoji (flat)",
+        (1_594, 3_139),
     ),
     Vendor(
         "fluent3d",
@@ -137,6 +142,7 @@ _VENDORS = (
         ),
         "MIT",
         "Microsoft: Fluent Emoji (3D); package by LobeHub",
+        (1_852, 3_372),
     ),
     Vendor(
         "emojione",
@@ -148,6 +154,7 @@ _VENDORS = (
         ),
         "CC BY 4.0",
         "Emoji One / EmojiTwo",
+        (1_370, 1_790),
         frozenset({"asterisk"}),
     ),
     Vendor(
@@ -160,6 +167,7 @@ _VENDORS = (
         ),
         "CC BY-SA 4.0",
         "Emoji One (version 1)",
+        (1_169, 1_169),
     ),
     Vendor(
         "fxemoji",
@@ -171,6 +179,7 @@ _VENDORS = (
         ),
         "Apache-2.0",
         "Mozilla: Firefox OS Emoji",
+        (591, 591),
         frozenset({"kiss", "sunglasses", "whitemediumstar"}),
     ),
     Vendor(
@@ -183,6 +192,7 @@ _VENDORS = (
         ),
         "CC BY 4.0",
         "Twitter and contributors: Twemoji",
+        (1_914, 3_944),
     ),
     Vendor(
         "openmoji",
@@ -194,6 +204,7 @@ _VENDORS = (
         ),
         "CC BY-SA 4.0",
         "OpenMoji, HfG Schwäbisch Gmünd",
+        (1_914, 3_944),
     ),
 )
 

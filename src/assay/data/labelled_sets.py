@@ -8,7 +8,6 @@
 
 import gzip
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,13 +96,6 @@ def emoji_groups(scale: Scale = "default", *, size: int = 32) -> LabelledImages:
         test=np.isin(pairs.column("vendor").astype(str), (EASY, HARD)),
         notes=pairs.notes,
     )
-
-
-LABELLED_SETS: dict[str, Callable[[], LabelledImages]] = {
-    "fashion-mnist": fashion_mnist,
-    "emoji": emoji_groups,
-}
-"""The default labelled images by name, each in the size that a laptop bears."""
 
 
 def read_idx(content: bytes, name: str = "IDX file") -> np.ndarray:
