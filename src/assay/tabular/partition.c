@@ -83,11 +83,15 @@ __attribute__((target("avx512f"))) static int64_t part_vectors(const Task *t, co
     __m512i table = _mm512_loadu_si512(bits), one = _mm512_set1_epi32(1), low = _mm512_set1_epi32(31);
     int64_t i = 0, num_left = 0, num_right = 0;
     for (; i + 16 <= count; i += 16) {
-        __m512i row = _mm512_loadu_si512(rows + i);
-        __m512i place = _mm512_add_epi32(row, shift);
-        __m512i word = _mm512_i32gather_epi32(_mm512_srli_epi32(place, 2), aligned, 4);
-        __m512i in_word = _mm512_slli_epi32(_mm512_and_si512(place, three), 3);
-        __m512i code = _mm512_and_si512(_mm512_srlv_epi32(word, in_word), byte);
+        __m512i row = _mm512_loadu_si512(rows + i), code;
+        if (rows[i + 15] - rows[i] == 15) { /* rows ascend, so these are neighbours, as all are in the root */
+            code = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(column + (uintptr_t)rows[i])));
+        } else {
+            __m512i place = _mm512_add_epi32(row, shift);
+            __m512i word = _mm512_i32gather_epi32(_mm512_srli_epi32(place, 2), aligned, 4);
+            __m512i in_word = _mm512_slli_epi32(_mm512_and_si512(place, three), 3);
+            code = _mm512_and_si512(_mm512_srlv_epi32(word, in_word), byte);
+        }
         __m512i entry = _mm512_permutexvar_epi32(_mm512_srli_epi32(code, 5), table);
         __mmask16 is_left = _mm512_test_epi32_mask(_mm512_srlv_epi32(entry, _mm512_and_si512(code, low)), one);
         int num = __builtin_popcount(is_left);
