@@ -179,8 +179,21 @@ _VENDORS = (
         ),
         "Apache-2.0",
         "Mozilla: Firefox OS Emoji",
-        (591, 591),
-        frozenset({"kiss", "sunglasses", "whitemediumstar"}),
+        (584, 584),
+        frozenset(
+            [
+                "bow",
+                "couple",
+                "down",
+                "kiss",
+                "pout",
+                "pouting",
+                "sunglasses",
+                "up",
+                "wave",
+                "whitemediumstar",
+            ]
+        ),
     ),
     Vendor(
         "twemoji",
