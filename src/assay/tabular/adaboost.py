@@ -169,7 +169,7 @@ class AdaBoost(Estimator):
             judgement = self._judge(learner.predict(member), target, distribution)
             if judgement.vote == 0 and members:
                 break
-            members.append(member)
+            members.append(member.tree if isinstance(member, Grown) else member)
             judgements.append(judgement._replace(vote=judgement.vote or 1.0))
             if judgement.distribution is None or (monitor is not None and monitor(len(members), self)):
                 break
@@ -212,9 +212,9 @@ class AdaBoost(Estimator):
         """Returns the judgement on a learner that predicts these class codes or numbers."""
         raise NotImplementedError
 
-    def _voting(self, members: list[Grown]) -> list[Tree]:
+    def _voting(self, members: list[Tree]) -> list[Tree]:
         """Returns the trees to keep."""
-        return [grown.tree for grown in members]
+        return members
 
     @property
     def feature_importances_(self) -> NDArray[np.float64]:
@@ -246,9 +246,9 @@ class AdaBoostClassifier(Classifier, AdaBoost):
     ) -> Judgement:
         return samme(predicted != target, distribution, len(self.classes_), self.learning_rate)
 
-    def _voting(self, members: list[Grown]) -> list[Tree]:
+    def _voting(self, members: list[Tree]) -> list[Tree]:
         votes = zip(members, self.estimator_weights_, strict=True)
-        return [grown.tree.with_values(vote * self._ballot(grown.tree.value)) for grown, vote in votes]
+        return [tree.with_values(vote * self._ballot(tree.value)) for tree, vote in votes]
 
     def _ballot(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns 1 for the chosen class and -1 / (K - 1) for others; of two classes the second's alone."""
