@@ -59,6 +59,15 @@ if (source) {
         template: undefined, title: undefined, width: undefined, height: undefined,
         paper_bgcolor: layout.paper_bgcolor, plot_bgcolor: layout.plot_bgcolor, font: layout.font,
       });
+      // Where there is no room beside a wing's chart, its legend goes below, and the chart grows by it.
+      const chart = document.getElementById(`chart-${name}`);
+      const shown = layout.showlegend ? traces.filter((trace) => trace.name && trace.showlegend !== false) : [];
+      const below = shown.length > 1 && chart.clientWidth < 600;
+      chart.style.height = below ? `${340 + 22 * shown.length}px` : "";
+      if (below) {
+        layout.legend = { ...layout.legend, orientation: "h", yref: "container", y: 0, yanchor: "bottom" };
+        layout.margin = { ...layout.margin, b: 24 + 22 * shown.length };
+      }
       for (const key of new Set(["xaxis", "yaxis", ...Object.keys(figure.layout)])) {
         if (/^[xy]axis\d*$/.test(key)) layout[key] = axis(figure.layout[key] ?? {});
       }
