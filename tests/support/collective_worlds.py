@@ -131,3 +131,10 @@ def binomial_sum(arrays):
 
 def sum_of_pair(pair):
     return pair[0] + pair[1] if len(pair) == 2 else pair[0]
+
+
+def on_ranks(counts, target, *args):
+    """What `target(*args)` returns on each rank, for each number of ranks."""
+    from assay.collectives.ranks import run_ranks
+
+    return {n: run_ranks(n, target, *args, timeout=120) for n in counts}

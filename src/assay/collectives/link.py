@@ -22,6 +22,7 @@ DEFAULT_TIMEOUT = 300.0
 _LANES = 2  # asynchronous operations that run at the same time
 _FIRST_TAG = 2**30  # Far from the tags that people choose.
 _TAGS = 2**20
+_NO_TAG = 2**29  # that nobody sends
 _KEPT_RECORDS = 10_000
 _MOST_GRACE = 1.0  # seconds in which a rank that gives up waits for word from others
 
@@ -115,6 +116,7 @@ class Call:
         except RuntimeError as error:
             lost = "imed out" not in str(error)
             culprit = self.link.culprit(peer, 0.1 if lost else self._grace)
+            self.link.hang_up()
             what = "is gone" if lost else f"has not answered within {self._timeout:g} s"
             through = "" if culprit == peer else f" (rank {peer}, of which word came, waited for it)"
             raise RankFailure(
@@ -180,6 +182,17 @@ class Link:
             held = [torch.empty(needed, dtype=torch.uint8, device=like.device) for _ in range(count)]
             self._local.buffers = held
         return [buffer[:needed].view(like.dtype) for buffer in held[:count]]
+
+    def hang_up(self) -> None:
+        """Closes the connections, so that others learn at once and not at their own time-outs."""
+        if self.batched:
+            self.group.abort()
+            return
+        for peer in range(self.size):  # gloo closes a connection when a wait on it has timed out.
+            if peer != self.rank:
+                with contextlib.suppress(RuntimeError):
+                    nothing = self.group.recv([torch.empty(1)], peer, _NO_TAG)
+                    nothing.wait(timedelta(milliseconds=1))
 
     def culprit(self, peer: int, patience: float) -> int:
         """The rank at the end of the chain of those who wait for each other, beginning with `peer`.

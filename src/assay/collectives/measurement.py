@@ -202,11 +202,11 @@ def _on_rank(method: Any, problem: Problem, run: Run) -> dict[str, Any]:
         "digest": hashlib.sha256(tensor.view(torch.uint8).numpy().data).hexdigest(),
         "error": numeric_error(result, exact_sum(problem, run.seed)),
     }
-    calls, wire = len(link.records), _written()
+    calls, wire = len(link.records), bytes_written()
     tensor.copy_(source)
     method.sum(tensor)
     records = list(link.records)[calls:]
-    told["bytes_sent"] = sum(r.bytes_sent for r in records) if records else _written() - wire
+    told["bytes_sent"] = sum(r.bytes_sent for r in records) if records else bytes_written() - wire
     told["seconds"] = _repeated(lambda: method.sum(tensor), lambda: tensor.copy_(source), run)
     told["sweep"] = []
     size = _SWEEP_FROM
@@ -248,7 +248,7 @@ def _group_median(times: Sequence[float]) -> float:
     return float(slowest.median())
 
 
-def _written() -> int:
+def bytes_written() -> int:
     """Bytes that this process has written, sockets included, as the kernel counts them."""
     try:
         with open("/proc/self/io") as file:

@@ -68,13 +68,13 @@ def program(schedule: Schedule, rank: int, segment: int | None) -> Program:
         assert ready <= arrived  # What a step receives is sent by later steps only.
     ordered: list[Send | Receive] = list(sends.get(0, ()))
     for count, receive in enumerate(receives, start=1):
-        conflicts = tuple(
-            place
-            for place, op in enumerate(ordered)
-            if isinstance(op, Send) and op.start < receive.stop and op.stop > receive.start
-        )
-        ordered.append(receive._replace(conflicts=conflicts))
-        ordered += sends.get(count, ())
+        ordered += [receive, *sends.get(count, ())]
+    places = np.array([place for place, op in enumerate(ordered) if isinstance(op, Send)], np.int64)
+    starts, stops = (np.array([ordered[place][i] for place in places], np.int64) for i in (1, 2))
+    for place, op in enumerate(ordered):
+        if isinstance(op, Receive):
+            meets = (places < place) & (starts < op.stop) & (stops > op.start)
+            ordered[place] = op._replace(conflicts=tuple(places[meets].tolist()))
     return tuple(ordered)
 
 

@@ -75,16 +75,20 @@ class Ranks:
         meeting = Path(self._folder.name) / "store"
         self.pids: list[int] = []
         self._pipes: list[int] = []
+        # A rank that is done keeps its connections until this pipe closes: others may still need them.
+        stay, self._release = os.pipe()
         for rank in range(count):
             receive, send = os.pipe()
             pid = os.fork()
             if pid == 0:
                 os.close(receive)
+                os.close(self._release)
                 host = hosts[rank] if hosts else None
-                _child(rank, count, host, meeting, timeout, send, target, args)
+                _child(rank, count, host, meeting, timeout, send, stay, target, args)
             os.close(send)
             self.pids.append(pid)
             self._pipes.append(receive)
+        os.close(stay)
 
     def kill(self, rank: int, number: int = signal.SIGKILL) -> None:
         """Sends a signal to a rank."""
@@ -107,7 +111,7 @@ class Ranks:
             for rank in waiting.values():
                 with contextlib.suppress(ProcessLookupError):
                     self.kill(rank)
-            for pipe in self._pipes:
+            for pipe in (*self._pipes, self._release):
                 os.close(pipe)
             codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in self.pids]
             self._folder.cleanup()
@@ -144,6 +148,7 @@ def _child(
     meeting: Path,
     timeout: float,
     pipe: int,
+    stay: int,
     target: Callable[..., Any],
     args: tuple[Any, ...],
 ) -> None:
@@ -159,7 +164,6 @@ def _child(
         limit = timedelta(seconds=timeout)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=limit)
         told = {"value": target(*args)}
-        dist.barrier()  # Nobody closes its connections while others still need them.
         code = 0
     except Exception as error:
         told = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
@@ -168,6 +172,7 @@ def _child(
     try:
         with os.fdopen(pipe, "w") as file:
             json.dump(told, file)
+        os.read(stay, 1)
     finally:
         os._exit(code)
 
