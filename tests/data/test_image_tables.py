@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assay.data.image_tables import is_datasets_folder, open_image_table
+from assay.data.image_tables import is_datasets_folder, metadata_file, open_image_table
 from assay.data.labelled import source_of
 from assay.data.pairs import image_type
 from assay.data.table import ContractError
@@ -148,6 +148,18 @@ def write_stream(table: pa.Table, path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as file:
         file.write_table(table)
+
+
+def test_addresses_are_no_paths(write):
+    table = open_image_table(write("a.csv", "url,text\nhttps://example.org/a.png,x\n"))
+    message = r"a\.csv: expected paths of image files, got the address 'https://example\.org/a\.png'"
+    with pytest.raises(ContractError, match=message):
+        table.images("url")
+
+
+def test_metadata_in_a_folder(write, tmp_path):
+    assert metadata_file(tmp_path) is None
+    assert metadata_file(write("metadata.jsonl", "{}").parent) == tmp_path / "metadata.jsonl"
 
 
 class TestDatasetsFolders:

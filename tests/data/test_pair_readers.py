@@ -71,6 +71,16 @@ class TestFormats:
         (tmp_path / "notes.md").write_text("no image")
         assert read(tmp_path).fingerprint() == expected
 
+    @pytest.mark.parametrize("ending", ["csv", "jsonl"])
+    def test_images_with_their_metadata(self, files, expected, tmp_path, ending):
+        rows = list(zip(files, CAPTIONS, strict=True))
+        lines = {
+            "csv": ["file_name,text", *(f"{file},{text}" for file, text in rows)],
+            "jsonl": [json.dumps({"file_name": file, "text": text}) for file, text in rows],
+        }[ending]
+        (tmp_path / f"metadata.{ending}").write_text("\n".join(lines))
+        assert read(tmp_path).fingerprint() == expected
+
     def test_tar_files(self, contents, expected, tmp_path):
         with tarfile.open(tmp_path / "a.tar", "w") as archive:
             for number, (content, caption) in enumerate(zip(contents, CAPTIONS, strict=True)):

@@ -26,6 +26,7 @@ from assay.data.table import Column, ContractError, nearest
 
 IMAGE_NAMES = ("image", "img", "picture", "photo", "jpg", "png", "webp", "image_bytes", "bytes", "image_path")
 IMAGE_NAMES += ("path", "filepath", "file_path", "filename", "file_name", "file")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
 _SAVED = ("state.json", "dataset_info.json")
 _SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}(-[0-9a-f]+)?\.parquet")
 
@@ -98,7 +99,13 @@ class ImageTable:
         return _with_path(chunk.field("bytes").cast(pa.binary()), path)
 
     def _absolute(self, paths: pa.Array) -> pa.Array:
-        return pa.array([p and str(self.root / p) for p in paths.to_pylist()], pa.string())
+        texts = paths.to_pylist()
+        address = next((text for text in texts if text and _ADDRESS.match(text)), None)
+        if address is not None:
+            raise ContractError(
+                f"{self.where}: expected paths of image files, got the address {address!r}: fetch them first"
+            )
+        return pa.array([text and str(self.root / text) for text in texts], pa.string())
 
     def class_names(self, column: str) -> Sequence[str] | None:
         """The names of the classes whose numbers a column holds, where `datasets` wrote them down."""
@@ -156,6 +163,12 @@ def open_image_table(path: Path, *, split: str | None = None, root: Path | None 
     if split is not None:
         raise ContractError(f"{path}: expected a folder of `datasets`, which has splits, got a file")
     return ImageTable(_read(path), root or path.parent, str(path))
+
+
+def metadata_file(folder: Path) -> Path | None:
+    """The table in a folder that says what belongs to each image in it, as `datasets` calls it, or None."""
+    names = (f"metadata.{ending}" for ending in ("csv", "jsonl", "parquet"))
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def is_datasets_folder(path: Path) -> bool:

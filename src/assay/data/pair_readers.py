@@ -3,6 +3,7 @@
 | source | what makes a pair |
 |---|---|
 | a table, or a folder of Hugging Face's `datasets` | a row: see `assay.data.image_tables` |
+| a folder of images with `metadata.csv` (or .jsonl, .parquet) | a row, with `file_name` |
 | a folder of images with text files | `a/cat.jpg` and `a/cat.txt`, whose lines are the texts |
 | .tar files, or a folder of them | files of one name but for the ending; see `assay.data.tar_shards` |
 
@@ -22,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from assay.data.faults import Faults, Policy
-from assay.data.image_tables import ImageTable, is_datasets_folder, open_image_table
+from assay.data.image_tables import ImageTable, is_datasets_folder, metadata_file, open_image_table
 from assay.data.labelled import is_image_file, source_of
 from assay.data.pairs import TEXTS, UNSTATED, Pairs
 from assay.data.pictures import MAX_PIXELS, PictureError, decode, probe
@@ -97,10 +98,11 @@ def read(
         from assay.data.tar_shards import pairs_of_shards
 
         raw, places = pairs_of_shards(path, faults)
-    elif path.is_dir() and not is_datasets_folder(path):
+    elif path.is_dir() and not metadata_file(path) and not is_datasets_folder(path):
         raw, places = _of_folder(path, faults)
     else:
-        table = open_image_table(path, split=split, root=Path(os.path.abspath(root)) if root else None)
+        file = (metadata_file(path) if path.is_dir() else None) or path
+        table = open_image_table(file, split=split, root=Path(os.path.abspath(root)) if root else None)
         raw = _of_table(table, image, text, group)
         places = [f"{table.where}, row {row + 1}" for row in range(len(raw))]
     return _checked(raw, places, path, faults, lambda item: _identity(item, check, max_pixels))
