@@ -92,9 +92,9 @@ def test_a_longer_text_and_another_image_size_are_refused(tmp_path):
     theirs(tmp_path)
     model = CLIPModel.from_pretrained(tmp_path).double()
     with pytest.raises(ValueError, match="at most 11 tokens, got 12"):
-        model.text_features(tokens(length=12))
+        model.encode_text(tokens(length=12))
     with pytest.raises(ValueError, match=r"21 x 21 pixels, got \(28, 28\)"):
-        model.image_features(pixels(side=28))
+        model.encode_image(pixels(side=28))
 
 
 def test_another_model_and_missing_tensors_are_named(tmp_path):
@@ -123,7 +123,7 @@ def test_texts_are_causal_and_images_are_not():
     assert difference[:5].max() == 0
     assert difference[5:].min() > 0
     x = pixels(1).requires_grad_()
-    model.image_features(x).square().sum().backward()
+    model.encode_image(x).square().sum().backward()
     assert (x.grad.abs().amax(dim=1) > 0).all()
 
 
@@ -131,21 +131,21 @@ def test_what_follows_the_end_does_not_count():
     model = small()
     one, two = tokens(), tokens()
     two[1, 8:] = 0
-    assert torch.equal(model.text_features(one)[1], model.text_features(two)[1])
+    assert torch.equal(model.encode_text(one)[1], model.encode_text(two)[1])
 
 
 def test_kept_patches_know_where_they_were():
     model = small()
     x = pixels(2)
     everything = torch.arange(9).expand(2, 9)
-    assert torch.allclose(model.image_features(x, everything), model.image_features(x), atol=1e-12)
+    assert torch.allclose(model.encode_image(x, everything), model.encode_image(x), atol=1e-12)
     shuffled = torch.tensor([[8, 1, 0, 2, 4, 3, 7, 6, 5]] * 2)
-    assert torch.allclose(model.image_features(x, shuffled), model.image_features(x), atol=1e-12)
+    assert torch.allclose(model.encode_image(x, shuffled), model.encode_image(x), atol=1e-12)
     few = torch.tensor([[0, 4], [8, 1]])
-    assert not torch.allclose(model.image_features(x, few), model.image_features(x), atol=1e-3)
+    assert not torch.allclose(model.encode_image(x, few), model.encode_image(x), atol=1e-3)
     untouched = x.clone()
     untouched[0, :, 7:14, :7] = 0  # Patch 3 of image 0, which is not kept.
-    assert torch.equal(model.image_features(untouched, few), model.image_features(x, few))
+    assert torch.equal(model.encode_image(untouched, few), model.encode_image(x, few))
 
 
 def test_has_the_published_number_of_parameters():

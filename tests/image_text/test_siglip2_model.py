@@ -109,21 +109,21 @@ def test_equals_siglip_on_a_square():
     flexible.load_state_dict(state)
     image = torch.randn(1, 3, 21, 21, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     grid = image.reshape(1, 3, 3, 7, 3, 7).permute(0, 2, 4, 3, 5, 1).reshape(1, 9, 147)
-    found = flexible.image_features(grid, torch.zeros(1, 9, dtype=torch.bool), torch.tensor([[3, 3]]))
-    assert (found - fixed.image_features(image)).abs().max() < 1e-12
+    found = flexible.encode_image(grid, torch.zeros(1, 9, dtype=torch.bool), torch.tensor([[3, 3]]))
+    assert (found - fixed.encode_image(image)).abs().max() < 1e-12
 
 
 def test_filling_changes_nothing():
     model = small()
     x, padding = patches()
-    together = model.image_features(x, padding, GRIDS)
+    together = model.encode_image(x, padding, GRIDS)
     for i, count in enumerate(GRIDS.prod(dim=1).tolist()):
-        alone = model.image_features(
+        alone = model.encode_image(
             x[i : i + 1, :count], torch.zeros(1, count, dtype=torch.bool), GRIDS[i : i + 1]
         )
         assert (together[i] - alone[0]).abs().max() < 1e-12
     other = torch.where(padding[:, :, None], 7.0, x)
-    assert (model.image_features(other, padding, GRIDS) - together).abs().max() < 1e-12
+    assert (model.encode_image(other, padding, GRIDS) - together).abs().max() < 1e-12
 
 
 def test_shrinking_positions_averages_them():
@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_refused():
     model = small()
     x, padding = patches()
     with pytest.raises(ValueError, match="expected 3 x 2 patches in an image, got 9"):
-        model.image_features(x, padding, torch.tensor([[3, 2], [2, 4], [1, 5]]))
+        model.encode_image(x, padding, torch.tensor([[3, 2], [2, 4], [1, 5]]))
     with pytest.raises(ValueError, match="1 to 64 patches a side, got 1 x 65"):
         model.vision_model.positions(1, 65)
 

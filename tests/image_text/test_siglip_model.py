@@ -94,9 +94,9 @@ def test_the_filling_is_part_of_a_text():
     model = small()
     changed = tokens()
     changed[:, -1] = (changed[:, -1] + 1) % 37
-    assert (model.text_features(changed) - model.text_features(tokens())).abs().min() > 0
+    assert (model.encode_text(changed) - model.encode_text(tokens())).abs().min() > 0
     with pytest.raises(ValueError, match=r"filled up to 11 tokens.*, got 8"):
-        model.text_features(tokens()[:, :8])
+        model.encode_text(tokens()[:, :8])
 
 
 def test_every_token_sees_every_token():
@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
             )
         )
     with pytest.raises(ValueError, match="21 x 21 pixels"):
-        small().image_features(pixels(side=28))
+        small().encode_image(pixels(side=28))
     theirs(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config["vision_config"]["vision_use_head"] = False

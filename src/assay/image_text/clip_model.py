@@ -157,11 +157,11 @@ class CLIPModel(nn.Module):
         nn.init.normal_(self.visual_projection.weight, std=vision**-0.5)
         nn.init.normal_(self.text_projection.weight, std=text**-0.5)
 
-    def image_features(self, images: Tensor, keep: Tensor | None = None) -> Float[Tensor, "batch dim"]:
+    def encode_image(self, images: Tensor, keep: Tensor | None = None) -> Float[Tensor, "batch dim"]:
         """Images in the common space, of any length; `keep` as in `CLIPVision.embed`."""
         return self.visual_projection(self.vision_model.embed(images, keep))
 
-    def text_features(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
+    def encode_text(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
         """Texts in the common space, of any length: the states at their end tokens."""
         states = self.text_model(tokens)
         ends = end_of_text(tokens, self.config.text_config.eos_token_id)
@@ -169,8 +169,8 @@ class CLIPModel(nn.Module):
 
     def forward(self, images: Tensor, tokens: Tensor) -> Float[Tensor, "images texts"]:
         """The logits of every image with every text."""
-        texts = unit(self.text_features(tokens))
-        return self.logit_scale.exp() * unit(self.image_features(images)) @ texts.T
+        texts = unit(self.encode_text(tokens))
+        return self.logit_scale.exp() * unit(self.encode_image(images)) @ texts.T
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes config.json and model.safetensors in Hugging Face's layout."""

@@ -161,11 +161,11 @@ class SigLIP2Model(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor([LOG_SCALE_OF_SIGMOID]))
         self.logit_bias = nn.Parameter(torch.tensor([BIAS_OF_SIGMOID]))
 
-    def image_features(self, patches: Tensor, padding: Tensor, grids: Tensor) -> Float[Tensor, "batch dim"]:
+    def encode_image(self, patches: Tensor, padding: Tensor, grids: Tensor) -> Float[Tensor, "batch dim"]:
         """Images in the common space, of any length; arguments as of `SigLIP2Vision.embed`."""
         return self.vision_model.embed(patches, padding, grids)
 
-    def text_features(self, tokens: Tensor) -> Float[Tensor, "batch dim"]:
+    def encode_text(self, tokens: Tensor) -> Float[Tensor, "batch dim"]:
         """Texts in the common space, of any length."""
         return self.text_model(tokens)
 
@@ -173,8 +173,8 @@ class SigLIP2Model(nn.Module):
         self, patches: Tensor, padding: Tensor, grids: Tensor, tokens: Tensor
     ) -> Float[Tensor, "images texts"]:
         """The logits of every image with every text."""
-        images = unit(self.image_features(patches, padding, grids))
-        return self.logit_scale.exp() * images @ unit(self.text_features(tokens)).T + self.logit_bias
+        images = unit(self.encode_image(patches, padding, grids))
+        return self.logit_scale.exp() * images @ unit(self.encode_text(tokens)).T + self.logit_bias
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes config.json and model.safetensors in Hugging Face's layout."""

@@ -1,4 +1,4 @@
-"""SigLIP's architecture: a learned probe attends to the patches in place of a class token; texts have no mask.
+"""SigLIP's architecture: a learned probe attends to the patches, and texts are seen without a mask.
 
 Reference:
     Zhai, Mustafa, Kolesnikov, Beyer. "Sigmoid Loss for Language Image Pre-Training". ICCV 2023.
@@ -222,18 +222,18 @@ class SigLIPModel(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor([LOG_SCALE_OF_SIGMOID]))
         self.logit_bias = nn.Parameter(torch.tensor([BIAS_OF_SIGMOID]))
 
-    def image_features(self, images: Tensor) -> Float[Tensor, "batch dim"]:
+    def encode_image(self, images: Tensor) -> Float[Tensor, "batch dim"]:
         """Images in the common space, of any length."""
         return self.vision_model.embed(images)
 
-    def text_features(self, tokens: Tensor) -> Float[Tensor, "batch dim"]:
+    def encode_text(self, tokens: Tensor) -> Float[Tensor, "batch dim"]:
         """Texts in the common space, of any length."""
         return self.text_model(tokens)
 
     def forward(self, images: Tensor, tokens: Tensor) -> Float[Tensor, "images texts"]:
         """The logits of every image with every text."""
-        texts = unit(self.text_features(tokens))
-        return self.logit_scale.exp() * unit(self.image_features(images)) @ texts.T + self.logit_bias
+        texts = unit(self.encode_text(tokens))
+        return self.logit_scale.exp() * unit(self.encode_image(images)) @ texts.T + self.logit_bias
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes config.json and model.safetensors in Hugging Face's layout."""

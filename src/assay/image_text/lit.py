@@ -1,0 +1,125 @@
+"""LiT: the image tower is pretrained and locked, and only the text tower learns to say what it sees.
+
+Nothing flows back through the image tower, and without augmentation it is asked only once for each picture:
+its answers are kept, which makes a step several times cheaper.
+
+Reference:
+    Zhai, Wang, Mustafa, Steiner, Keysers, Kolesnikov, Beyer. "LiT: Zero-Shot Transfer with Locked-image text
+        Tuning". CVPR 2022. arXiv:2111.07991v3
+    Implements: Section 3, "Lu": image tower locked and pretrained, text tower from scratch (or pretrained,
+        "LU"); with `locked` false "Uu", both trained.
+    Departs: image features are standardised and projected; as `clip` besides.
+    Verified: the image tower's weights and statistics are the same bits after training; training on kept
+        features gives the weights of training on pictures.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assay.core.run import Run
+from assay.data.pairs import Pairs
+from assay.image_text.contrast import LOG_SCALE_OF_SOFTMAX
+from assay.image_text.dual_encoder import DualEncoder
+from assay.image_text.model import ImageTextModel, Moment
+from assay.image_text.ranks import softmax_loss_of_ranks
+from assay.image_text.tokenizer import Tokenizer
+from assay.image_text.towers import ImageConfig, PretrainedConfig, image_config
+from assay.image_text.training import TwoTowers
+from assay.train.history import History
+from assay.train.seeding import seeded
+
+_AT_ONCE = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiT(TwoTowers):
+    """A text tower trained for a pretrained image tower.
+
+    Args:
+        image: the pretrained tower.
+        locked: whether the image tower stays as it is.
+        views: how many moved pictures of each image are kept, of which one is drawn; the first one is never
+            moved. 0 keeps none, and the tower sees every picture anew.
+        dropout: share of the image features left out in training.
+    """
+
+    image: str | ImageConfig = "efficientnet-lite0"
+    examples: int = 150_000
+    batch_size: int = 512
+    learning_rate: float = 0.02
+    augment: float = 0.0
+    locked: bool = True
+    views: int = 1
+    dropout: float = 0.2
+
+    def fit(self, pairs: Pairs, *, run: Run) -> ImageTextModel:
+        """The fitted model.
+
+        Raises:
+            ValueError: the image tower is not one with weights.
+        """
+        if not isinstance(image_config(self.image, self.side), PretrainedConfig):
+            raise ValueError(f"expected a pretrained image tower, efficientnet-lite0, got {self.image!r}")
+        with seeded(run):
+            module, tokenizer = self.towers(
+                pairs, run, log_scale=LOG_SCALE_OF_SOFTMAX, standardise=True, dropout=self.dropout
+            )
+            history, moments = self.tune(module, tokenizer, pairs, run)
+            return self.fitted(module, tokenizer, pairs, history, moments)
+
+    def tune(
+        self, module: DualEncoder, tokenizer: Tokenizer, pairs: Pairs, run: Run
+    ) -> tuple[History, list[Moment]]:
+        """Trains the text tower for the image tower that `module` has.
+
+        Args:
+            module: changed in place, but not its image tower if it is locked.
+            tokenizer: of the captions.
+            pairs: to learn from.
+            run: see `Run`.
+        """
+        if self.locked:
+            module.lock()
+        states = self.states(module, pairs, run, views=max(self.views, 1))
+        module.visual_projection.measure(states[0])
+
+        def loss(images, texts, groups):
+            return softmax_loss_of_ranks(images, texts, module.logit_scale, groups=groups)
+
+        if not self.locked or self.views == 0:
+            return self.contrast(module, tokenizer, pairs, self.inputs(pairs), loss, run)
+
+        def kept(indices: np.ndarray, rng: np.random.Generator) -> Tensor:
+            view = torch.from_numpy(rng.integers(len(states), size=len(indices)))
+            return states[view, torch.from_numpy(indices)]
+
+        return self.contrast(
+            module,
+            tokenizer,
+            pairs,
+            kept,
+            loss,
+            run,
+            encode_image=lambda states, done: module.visual_projection(states),
+        )
+
+    def states(self, module: DualEncoder, pairs: Pairs, run: Run, *, views: int) -> Tensor:
+        """What the image tower says of every picture, [views, pairs, features]; the first view is unmoved."""
+        module.train(False)
+        rng, inputs = run.rng("views"), self.inputs(pairs)
+        still = TwoTowers(image=self.image, size=self.side, augment=0.0).inputs(pairs)
+        found = []
+        with torch.inference_mode():
+            for view in range(views):
+                make = inputs if view else still
+                parts = []
+                for start in range(0, len(pairs), _AT_ONCE):
+                    indices = np.arange(start, min(start + _AT_ONCE, len(pairs)))
+                    x = make(indices, rng).to(run.device)
+                    parts.append(module.vision_model.embed(x).float())
+                    run.progress(0.0, f"view {view + 1}: image {start}")
+                found.append(torch.cat(parts))
+        return torch.stack(found).clone()

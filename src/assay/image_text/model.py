@@ -1,0 +1,234 @@
+"""A fitted model: images and texts to embeddings, and what is done with these."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from assay.core.files import write_json
+from assay.data.pairs import Pairs
+from assay.image_text.clip_model import CLIPModel
+from assay.image_text.contrast import unit
+from assay.image_text.dual_encoder import DualConfig, DualEncoder
+from assay.image_text.processor import ImageProcessor
+from assay.image_text.siglip_model import SigLIPModel
+from assay.image_text.templates import TEMPLATES, class_embeddings, prompts
+from assay.image_text.tokenizer import Rules, Tokenizer
+from assay.nn.checkpoint import read_config, read_tensors, write_checkpoint
+from assay.train.history import History
+
+Images = Pairs | Sequence[np.ndarray]
+"""Pairs, of which the pictures count, or uint8 arrays [height, width, 3]."""
+
+_AT_ONCE = 256
+_KEPT = 4
+_KIND = "assay-dual-encoder"
+
+
+class Found(NamedTuple):
+    """An answer to a search: the picture's position in the gallery, its similarity, and its first text."""
+
+    index: int
+    similarity: float
+    text: str
+
+
+class Moment(NamedTuple):
+    """The weights after so many examples."""
+
+    examples: int
+    weights: dict[str, Tensor]
+
+
+class Searcher(ABC):
+    """What can say how well images and texts fit; `gallery` is what it searches if nothing else is given."""
+
+    gallery: Pairs | None
+
+    @abstractmethod
+    def scores(self, images: Images, texts: Sequence[str]) -> np.ndarray:
+        """How well each image and each text belong together, float [images, texts]; more is better."""
+
+    def zero_shot(
+        self, images: Images, class_names: Sequence[str], templates: Sequence[str] = TEMPLATES
+    ) -> np.ndarray:
+        """How well each image fits each class, float [images, classes]; the mean over the templates."""
+        each = self.scores(images, prompts(class_names, templates))
+        return each.reshape(len(each), len(class_names), len(templates)).mean(axis=2)
+
+    def search(self, text: str, k: int = 5, gallery: Pairs | None = None) -> list[Found]:
+        """The `k` pictures of the gallery that fit a text best, best first.
+
+        Raises:
+            ValueError: there is no gallery.
+        """
+        found = self.gallery if gallery is None else gallery
+        if found is None:
+            raise ValueError("expected pictures to search, got none: the model was saved without any")
+        scores = self.scores(found, [text])[:, 0]
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [Found(int(i), float(scores[i]), found.texts(int(i))[0]) for i in best]
+
+
+@dataclass(eq=False)
+class ImageTextModel(Searcher):
+    """Two towers with what their inputs are made by.
+
+    Args:
+        module: with `encode_image` and `encode_text`: a `DualEncoder`, `CLIPModel` or `SigLIPModel`.
+        tokenizer: of the texts.
+        processor: of the images.
+        gallery: what is searched.
+        history: of the training; not saved.
+        moments: the weights now and then in the training; not saved.
+        facts: what else is worth telling of the fit, such as how many pairs a filter kept.
+    """
+
+    module: Any
+    tokenizer: Tokenizer
+    processor: ImageProcessor
+    gallery: Pairs | None = None
+    history: History | None = None
+    moments: Sequence[Moment] = ()
+    facts: dict[str, float] = field(default_factory=dict)
+    _kept: dict[int, tuple[Pairs, Tensor]] = field(default_factory=dict, init=False, repr=False)
+
+    def encode_image(self, images: Images) -> np.ndarray:
+        """Embeddings of length 1, float32 [images, dim]; of the last few `Pairs` they are kept."""
+        if not isinstance(images, Pairs):
+            return self._embedded(self.module.encode_image, self._pictures(images), len(images))
+        pairs, side = images, self.processor.size
+
+        def batch(start: int, stop: int) -> Tensor:
+            return torch.from_numpy(self.processor(list(pairs.images(range(start, stop), side))))
+
+        locked = getattr(self.module, "locked", False)  # Then the tower's own answers never change.
+        if id(pairs) not in self._kept:
+            tower = self.module.image_states if locked else self.module.encode_image
+            while len(self._kept) >= _KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[id(pairs)] = (pairs, self._encoded(tower, batch, len(pairs)))
+        states = self._kept[id(pairs)][1]
+        if not locked:
+            return unit(states).numpy()
+        return self._embedded(self.module.visual_projection, lambda a, b: states[a:b], len(pairs))
+
+    def _pictures(self, images: Sequence[np.ndarray]) -> Any:
+        return lambda start, stop: torch.from_numpy(self.processor(images[start:stop]))
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings of length 1, float32 [texts, dim]."""
+        return self._embedded(
+            self.module.encode_text, lambda a, b: torch.from_numpy(self.tokenizer(texts[a:b])), len(texts)
+        )
+
+    def scores(self, images: Images, texts: Sequence[str]) -> np.ndarray:
+        """The cosine of each image and each text, float32 [images, texts]."""
+        return self.encode_image(images) @ self.encode_text(texts).T
+
+    def zero_shot(
+        self, images: Images, class_names: Sequence[str], templates: Sequence[str] = TEMPLATES
+    ) -> np.ndarray:
+        """The cosine of each image and each class, float32 [images, classes].
+
+        Args:
+            images: what is classified.
+            class_names: as one would say them.
+            templates: sentences with one place, `{}`, for a name.
+        """
+        return self.encode_image(images) @ class_embeddings(self.encode_text, class_names, templates).T
+
+    def at(self, moment: Moment) -> "ImageTextModel":
+        """The model as it was at a moment of its training, in this model's own module."""
+        self.module.load_state_dict(moment.weights, strict=False)
+        if not getattr(self.module, "locked", False):
+            self._kept.clear()
+        return self
+
+    def _embedded(self, encode: Any, batch: Any, count: int) -> np.ndarray:
+        return unit(self._encoded(encode, batch, count)).numpy()
+
+    def _encoded(self, encode: Any, batch: Any, count: int) -> Tensor:
+        module: nn.Module = self.module
+        device = next(module.parameters()).device
+        before = module.training
+        module.train(False)
+        try:
+            with torch.inference_mode():
+                parts = [
+                    encode(batch(start, min(start + _AT_ONCE, count)).to(device)).float().cpu()
+                    for start in range(0, count, _AT_ONCE)
+                ]
+        finally:
+            module.train(before)
+        return torch.cat(parts) if parts else torch.zeros(0, 0)
+
+    def save(self, folder: Path) -> None:
+        """Writes the model: in Hugging Face's layout where it knows the architecture, else in one like it."""
+        if isinstance(self.module, DualEncoder):
+            config = {"model_type": _KIND, **self.module.config.to_json()}
+            write_checkpoint(folder, config, self.module.state_dict())
+        else:
+            self.module.save_pretrained(folder)
+        self.tokenizer.save(folder)
+        self.processor.save(folder)
+        write_json(folder / "facts.json", self.facts)
+        if self.gallery is not None:
+            self.gallery.save(folder / "gallery")
+
+    @classmethod
+    def load(cls, folder: Path) -> "ImageTextModel":
+        """The model that `save` wrote, or a CLIP or SigLIP of fixed size as Hugging Face's hub has them.
+
+        Raises:
+            ValueError: the folder holds no such model.
+        """
+        config = read_config(folder)
+        kind = config.get("model_type")
+        rules = None
+        if kind == _KIND:
+            module: Any = DualEncoder(
+                DualConfig.from_json({k: v for k, v in config.items() if k != "model_type"})
+            )
+            tensors = read_tensors(folder)
+            if tensors.keys() != module.state_dict().keys():
+                raise ValueError(f"{folder}: the tensors are not those of its configuration")
+            module.load_state_dict(tensors)
+        elif kind == "clip":
+            module = CLIPModel.from_pretrained(folder)
+            text = module.config.text_config
+            rules = Rules.clip(
+                length=text.max_position_embeddings,
+                start=text.bos_token_id,
+                end=text.eos_token_id,
+                pad=text.eos_token_id,
+            )
+        elif kind == "siglip":
+            module = SigLIPModel.from_pretrained(folder)
+            rules = Rules.siglip(length=module.config.text_config.max_position_embeddings)
+        else:
+            raise ValueError(f"{folder}: expected a model of images and texts, got {kind!r}")
+        gallery = Pairs.open(folder / "gallery") if (folder / "gallery").is_dir() else None
+        facts = folder / "facts.json"
+        return cls(
+            module.train(False),
+            Tokenizer.load(folder, None if (folder / "assay_tokenizer.json").is_file() else rules),
+            ImageProcessor.load(folder),
+            gallery,
+            facts=json.loads(facts.read_text("utf-8")) if facts.is_file() else {},
+        )
+
+
+def gallery_of(pairs: Pairs, limit: int = 2000) -> Pairs:
+    """At most `limit` of the pairs, of as many groups as possible, to be searched by a fitted model."""
+    groups, first = np.unique(pairs.groups, return_index=True)
+    chosen = np.sort(first)
+    if len(groups) > limit:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, limit).round().astype(int)]
+    return pairs.take(chosen)

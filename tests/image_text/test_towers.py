@@ -1,0 +1,75 @@
+import json
+
+import pytest
+import torch
+
+from assay.image_text.processor import HALF
+from assay.image_text.towers import (
+    IMAGE_TOWERS,
+    TEXT_TOWERS,
+    PretrainedConfig,
+    WordsConfig,
+    build_image,
+    build_text,
+    colours,
+    from_json,
+    image_config,
+    image_size,
+    text_config,
+    to_json,
+)
+from assay.images.efficientnet_lite import MEAN, STD
+from assay.images.vit import ViTConfig
+
+
+@pytest.mark.parametrize("name", IMAGE_TOWERS)
+def test_image_towers_have_features(name):
+    config = image_config(name, image_size(name))
+    tower = build_image(config).train(False)
+    x = torch.randn(2, 3, image_size(name), image_size(name))
+    assert tower.embed(x).shape == (2, tower.num_features)
+    assert from_json(json.loads(json.dumps(to_json(config)))) == config
+
+
+@pytest.mark.parametrize("name", [name for name in TEXT_TOWERS if name != "minilm"])
+def test_text_towers_have_features(name):
+    config = text_config(name)
+    tower = build_text(config)
+    tokens = torch.tensor([[1, 7, 9, 2], [1, 5, 2, 0]])
+    assert tower(tokens).shape == (2, tower.num_features)
+    assert from_json(json.loads(json.dumps(to_json(config)))) == config
+
+
+def test_words_have_no_order_and_filling_does_not_count():
+    tower = build_text(WordsConfig(width=8, vocab_size=20))
+    one = tower(torch.tensor([[4, 9, 7]]))
+    assert torch.allclose(one, tower(torch.tensor([[7, 4, 9]])), atol=1e-6)
+    assert torch.allclose(one, tower(torch.tensor([[4, 9, 7, 0, 0]])), atol=1e-6)
+
+
+def test_cells_of_the_pretrained_tower_say_where():
+    tower = build_image(PretrainedConfig(grid=2)).train(False)
+    one = build_image(PretrainedConfig(grid=1)).train(False)
+    one.load_state_dict(tower.state_dict())
+    x = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    cells = tower.embed(x).reshape(1, 1280, 4)
+    assert torch.allclose(cells.mean(dim=2), one.embed(x), atol=1e-5)
+    assert (cells[..., 0] - cells[..., 3]).abs().max() > 0
+
+
+def test_sizes_and_colours_follow_the_tower():
+    assert image_config("vit", 48).image_size == 48
+    assert image_config(ViTConfig(image_size=32, patch_size=8), 64).image_size == 64
+    assert colours(image_config("resnet", 32)) == (HALF, HALF)
+    assert colours(PretrainedConfig()) == (MEAN, STD)
+
+
+def test_unknown_towers_are_named():
+    with pytest.raises(ValueError, match=r"expected image to be resnet, .*, got 'resnett'"):
+        image_config("resnett", 32)
+    with pytest.raises(ValueError, match=r"expected text to be words, .*, got 'word'"):
+        text_config("word")
+    with pytest.raises(ValueError, match="expected a tower of resnet"):
+        from_json({"kind": "no"})
+    with pytest.raises(ValueError, match="the configuration of a tower"):
+        build_image(3)
