@@ -200,3 +200,14 @@ def test_the_weights_are_converted_once_and_then_read(tmp_path, monkeypatch):
     (kept / "model.safetensors").write_bytes(b"damaged")
     assert torch.equal(imagenet_weights()["conv_stem.weight"], source.stem.conv.weight)
     assert len(reads) == 2
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_frozen_statistics_stay_in_training(frozen):
+    model = EfficientNetLite0(3, frozen_statistics=frozen).train()
+    norm = model.stem.norm
+    before = norm.running_mean.clone()
+    model(images(2, 3, 32, 32).float()).sum().backward()
+    assert torch.equal(norm.running_mean, before) == frozen
+    assert norm.weight.grad is not None
+    assert model.training

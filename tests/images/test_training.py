@@ -69,7 +69,7 @@ def test_nothing_to_do_leaves_images_as_they_are():
 
 
 def test_learns(shapes, others):
-    model = Small(examples=4000).fit(shapes, run=Run())
+    model = Small(examples=1500).fit(shapes, run=Run())
     assert top_k_accuracy(model.log_probs(others.images), others.labels) > 0.8
 
 
@@ -116,7 +116,7 @@ def test_the_log_has_loss_and_accuracy(shapes, tmp_path):
 
 
 def test_half_precision_trains_too(shapes, others):
-    model = Small(examples=4000).fit(shapes, run=Run(precision="bf16"))
+    model = Small(examples=1500).fit(shapes, run=Run(precision="bf16"))
     assert isinstance(model.network, nn.Module)
     assert next(model.network.parameters()).dtype == torch.float32
     assert top_k_accuracy(model.log_probs(others.images), others.labels) > 0.7

@@ -155,15 +155,23 @@ class EfficientNetLite0(nn.Module):
         pretrained: whether the weights are those of ImageNet. If `num_classes` is not 1000, those of the
             classifier are new.
         drop_path_rate: in training, of the last block; it grows from 0 block by block.
+        frozen_statistics: whether normalisations keep their means and variances in training, which a short
+            one could not learn anew; their gains and biases are trained all the same.
 
     Raises:
         FetchError: the weights cannot be fetched.
     """
 
     def __init__(
-        self, num_classes: int = 1000, *, pretrained: bool = False, drop_path_rate: float = 0.0
+        self,
+        num_classes: int = 1000,
+        *,
+        pretrained: bool = False,
+        drop_path_rate: float = 0.0,
+        frozen_statistics: bool = False,
     ) -> None:
         super().__init__()
+        self.frozen_statistics = frozen_statistics
         self.config = EfficientNetLiteConfig(num_classes=num_classes, drop_path_rate=drop_path_rate)
         rates = iter(drop_path_rates(drop_path_rate, sum(stage.repeats for stage in _STAGES)))
         self.stem = SameConvolution(3, _STEM, 3, 2)
@@ -183,6 +191,14 @@ class EfficientNetLite0(nn.Module):
                 tensors = {name: t for name, t in tensors.items() if not name.startswith("classifier.")}
                 tensors |= {f"classifier.{n}": t for n, t in self.classifier.state_dict().items()}
             fill(self, tensors, (_TIMM,), where=PACKAGE[0])
+
+    def train(self, mode: bool = True) -> Self:
+        """The network itself, in training or evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d) and self.frozen_statistics:
+                module.eval()
+        return self
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim h w"]:
         """The last map, of stride 32."""

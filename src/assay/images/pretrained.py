@@ -85,7 +85,7 @@ class EfficientNetProbe:
 
 @dataclass(frozen=True, kw_only=True)
 class EfficientNetFineTune:
-    """The whole network trained further, by AdamW.
+    """The whole network trained further, by AdamW, with the statistics of its normalisations kept.
 
     Args:
         size: side in pixels to which images are scaled; the network was trained at 224.
@@ -125,7 +125,10 @@ class EfficientNetFineTune:
         """
         with seeded(run):
             network = EfficientNetLite0(
-                len(data.classes), pretrained=True, drop_path_rate=self.drop_path_rate
+                len(data.classes),
+                pretrained=True,
+                drop_path_rate=self.drop_path_rate,
+                frozen_statistics=True,
             ).to(run.device)
             return trained(
                 network,
