@@ -10,7 +10,6 @@ from assay.images.classifier import ImageClassifier
 from assay.images.from_scratch import ResNetClassifier, SwinClassifier, ViTClassifier
 from assay.images.metrics import top_k_accuracy
 from assay.images.resnet import ResNet
-from assay.images.swin import Swin
 from assay.images.vit import ViT
 
 SMALL = {"examples": 2400, "batch_size": 24}
@@ -62,13 +61,7 @@ def test_patches_cover_the_image(coloured):
     assert network.config.grid == (6, 6)
     assert ViTClassifier(patch_size=7).preprocessing(coloured).size == 42
     assert ViTClassifier(patch_size=4).preprocessing(coloured).size is None
-
-
-def test_a_window_is_half_of_the_map(coloured, shapes):
-    for data, window in ((coloured, 10), (shapes, 3)):
-        network = SwinClassifier().network(data)
-        assert isinstance(network, Swin)
-        assert network.config.window_size == window
+    assert ViTClassifier().network(coloured).config.grid == (4, 4)
 
 
 @pytest.mark.parametrize(

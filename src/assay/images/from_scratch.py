@@ -55,7 +55,7 @@ class ViTClassifier(NetworkMethod):
     """A vision transformer that classifies the mean of its patches.
 
     Args:
-        patch_size: side of a patch in pixels.
+        patch_size: side of a patch in pixels; None for a quarter of the image's.
         hidden_size: width of a token.
         num_layers: blocks.
         num_heads: of each block.
@@ -63,8 +63,8 @@ class ViTClassifier(NetworkMethod):
         drop_path_rate: in training, of the last block.
     """
 
-    patch_size: int = 4
-    hidden_size: int = 64
+    patch_size: int | None = None
+    hidden_size: int = 96
     num_layers: int = 4
     num_heads: int = 4
     mlp_ratio: float = 2.0
@@ -72,26 +72,29 @@ class ViTClassifier(NetworkMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.patch_size < 1:
+        if self.patch_size is not None and self.patch_size < 1:
             raise ValueError(f"expected a patch_size of at least 1, got {self.patch_size}")
         if self.hidden_size % self.num_heads:
             raise ValueError(f"expected a hidden_size divisible by {self.num_heads}, got {self.hidden_size}")
 
-    def _side(self, data: LabelledImages) -> int:
-        """Of the images, rounded up to whole patches."""
-        return -(-max(data.images.shape[1:3]) // self.patch_size) * self.patch_size
+    def _sizes(self, data: LabelledImages) -> tuple[int, int]:
+        """The side of a patch, and that of the images rounded up to whole patches."""
+        side = max(data.images.shape[1:3])
+        patch = max(1, side // 4) if self.patch_size is None else self.patch_size
+        return patch, -(-side // patch) * patch
 
     def preprocessing(self, data: LabelledImages) -> Preprocessing:
         """What images go through before the network."""
-        return Preprocessing.of(data, size=self._side(data))
+        return Preprocessing.of(data, size=self._sizes(data)[1])
 
     def network(self, data: LabelledImages) -> nn.Module:
         """The network before training."""
+        patch, side = self._sizes(data)
         config = ViTConfig(
             num_channels=1 if data.images.ndim == 3 else 3,
             num_classes=len(data.classes),
-            image_size=self._side(data),
-            patch_size=self.patch_size,
+            image_size=side,
+            patch_size=patch,
             hidden_size=self.hidden_size,
             num_hidden_layers=self.num_layers,
             num_attention_heads=self.num_heads,
@@ -111,16 +114,16 @@ class SwinClassifier(NetworkMethod):
         embed_dim: width of a token in the first stage; twice as many in the second.
         depths: blocks of the stages.
         num_heads: of the stages.
-        window_size: side of a window in patches; None for half of the first map.
+        window_size: side of a window in patches.
         mlp_ratio: width inside the blocks' two-layer networks, in widths of a token.
         drop_path_rate: in training, of the last block.
     """
 
-    patch_size: int = 2
-    embed_dim: int = 32
+    patch_size: int = 4
+    embed_dim: int = 64
     depths: tuple[int, ...] = (2, 2)
     num_heads: tuple[int, ...] = (2, 4)
-    window_size: int | None = None
+    window_size: int = 4
     mlp_ratio: float = 2.0
     drop_path_rate: float = 0.0
 
@@ -131,7 +134,6 @@ class SwinClassifier(NetworkMethod):
         self._config(1, 2, 4)
 
     def _config(self, channels: int, classes: int, side: int) -> SwinConfig:
-        half = -(-side // self.patch_size) // 2
         return SwinConfig(
             num_channels=channels,
             num_classes=classes,
@@ -140,7 +142,7 @@ class SwinClassifier(NetworkMethod):
             embed_dim=self.embed_dim,
             depths=self.depths,
             num_heads=self.num_heads,
-            window_size=max(2, half) if self.window_size is None else self.window_size,
+            window_size=self.window_size,
             mlp_ratio=self.mlp_ratio,
             drop_path_rate=self.drop_path_rate,
         )

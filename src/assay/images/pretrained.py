@@ -105,7 +105,7 @@ class EfficientNetFineTune:
     weight_decay: float = 0.01
     drop_path_rate: float = 0.0
     shift: int = 0
-    flip: bool = True
+    flip: bool = False
 
     def __post_init__(self) -> None:
         check_settings(

@@ -22,7 +22,7 @@ from torch import Tensor
 from assay.core.run import Run
 
 _HELD_OUT = 5  # One of so many images chooses the penalty.
-_ITERATIONS = 300
+_ITERATIONS = 100
 
 
 def regression_loss(
@@ -68,7 +68,7 @@ def softmax_regression(
         return loss, gradient.double().numpy().ravel()
 
     first = np.zeros(shape) if start is None else start.double().numpy()
-    options = {"maxiter": _ITERATIONS, "ftol": 1e-9, "gtol": 1e-5}
+    options = {"maxiter": _ITERATIONS, "ftol": 1e-8, "gtol": 1e-5}
     found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=options)
     return torch.from_numpy(found.x).to(x.dtype).view(shape)
 

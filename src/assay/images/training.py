@@ -43,7 +43,7 @@ class NetworkMethod:
     adam_learning_rate: float = 0.003
     weight_decay: float = 0.01
     shift: int = 0
-    flip: bool = True
+    flip: bool = False
 
     def __post_init__(self) -> None:
         check_settings(
