@@ -1,12 +1,13 @@
-"""All-reduce beside gloo's own, from 1 KB to 256 MB on 2 and 4 ranks; the ratios that have a target come last.
+"""All-reduce beside gloo's own, 1 KB to 256 MB on 2 and 4 ranks; the ratios that have a target come last.
 
     python benchmarks/collectives.py            up to 64 MB, a few minutes
     python benchmarks/collectives.py --full     up to 256 MB
     python benchmarks/collectives.py --segments the pipelined ring by the size of its segments
 
-Seconds are those of the slowest rank, median [least, largest] of several turns; the contestants take turns, so
-that whatever else the machine does meets all of them. Bus bandwidth is as nccl-tests defines it. CPU seconds are
-of all ranks together, system calls included: where ranks share cores they decide.
+Seconds are those of the slowest rank, median [least, largest] of several turns; the contestants take turns,
+so that whatever else the machine does meets all of them, and ratios are of the same turn. Bus bandwidth is as
+nccl-tests defines it. CPU seconds are of all ranks together, system calls included: where ranks share cores
+they decide.
 """
 
 import argparse
