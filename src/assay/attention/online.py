@@ -31,20 +31,28 @@ class State:
     """What rows know of the keys seen so far.
 
     Args:
-        m: the greatest score, in units of ln 2, [heads, rows, 1]; minus infinity before anything was seen.
+        m: the greatest score, in units of ln 2, [heads, rows, 1]; the least finite number before any was
+            seen, where the papers have minus infinity, from which nothing can be subtracted.
         l: the sum of 2^(score - m), [heads, rows, 1].
         o: the sum of 2^(score - m) times value, [heads, rows, Dv].
+        fresh: whether nothing was seen yet, and l and o hold nothing.
     """
 
     m: Tensor
     l: Tensor  # noqa: E741, the papers' letter
     o: Tensor
+    fresh: bool = False
 
     @classmethod
     def empty(cls, heads: int, rows: int, dim: int, like: Tensor) -> "State":
         """The identity of merging, in the dtype of `like`."""
-        zeros = like.new_zeros(heads, rows, 1)
-        return cls(zeros - math.inf, zeros, like.new_zeros(heads, rows, dim))
+        least = torch.finfo(like.dtype).min
+        return cls(
+            like.new_full((heads, rows, 1), least),
+            like.new_zeros(heads, rows, 1),
+            like.new_zeros(heads, rows, dim),
+            fresh=True,
+        )
 
     def absorb(self, scores: Tensor, values: Tensor) -> None:
         """Takes in a block of keys: m' = max(m, max s), a = 2^(m - m'), l' = a l + sum p, o' = a o + p v.
@@ -54,12 +62,16 @@ class State:
             values: [heads, keys, Dv].
         """
         m = torch.maximum(self.m, scores.amax(-1, keepdim=True))
-        shift = m.masked_fill(m == -math.inf, 0.0)  # (-inf) - (-inf) is not a number.
-        decay = (self.m - shift).exp2_()
-        p = scores.sub_(shift).exp2_()
+        p = scores.sub_(m).exp2_()
+        if self.fresh:
+            torch.sum(p, -1, keepdim=True, out=self.l)
+            self.o.baddbmm_(p, values, beta=0)
+        else:
+            decay = (self.m - m).exp2_()
+            self.l.mul_(decay).add_(p.sum(-1, keepdim=True))
+            self.o.mul_(decay).baddbmm_(p, values)
         self.m.copy_(m)
-        self.l.mul_(decay).add_(p.sum(-1, keepdim=True))
-        self.o.mul_(decay).baddbmm_(p, values)
+        self.fresh = False
 
     def part(self, rows: slice) -> "State":
         """The state of some rows, in the same memory."""

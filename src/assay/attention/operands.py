@@ -36,8 +36,8 @@ class Sizes:
         rows, columns: at least 1.
     """
 
-    rows: int = 256
-    columns: int = 512
+    rows: int = 512
+    columns: int = 256
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.columns < 1:
@@ -67,6 +67,7 @@ class Operands:
         self._q, self._k, self._v = (x.reshape(-1, *x.shape[2:]) for x in (q, k, v))
         self._group = self.q_heads // self.kv_heads
         self._outside: dict[tuple[int, int, int], Tensor | None] = {}
+        self._scratch: list[Tensor] = []
 
     def head_blocks(self, sizes: Sizes) -> Iterator[range]:
         """All heads, in blocks of as many as share a tile."""
@@ -90,6 +91,16 @@ class Operands:
         """[heads, columns, Dv]."""
         return self._v[:, slices(columns)][self.sources(heads)].to(self.dtype)
 
+    def product(self, left: Tensor, right: Tensor, *, scratch: int = 0) -> Tensor:
+        """left right' of each head, in memory that the next product with this number overwrites."""
+        shape = (len(left), left.shape[1], right.shape[1])
+        size = math.prod(shape)
+        while len(self._scratch) <= scratch:
+            self._scratch.append(left.new_empty(0))
+        if self._scratch[scratch].numel() < size:
+            self._scratch[scratch] = left.new_empty(size)
+        return torch.bmm(left, right.transpose(1, 2), out=self._scratch[scratch][:size].view(shape))
+
     @property
     def unit(self) -> float:
         """What queries are multiplied by: the scale, in units of ln 2 unless something is added later."""
@@ -101,7 +112,7 @@ class Operands:
         Args:
             queries, keys: of `queries` and `keys`, the queries multiplied by `unit`.
         """
-        scores = torch.bmm(queries, keys.transpose(1, 2))
+        scores = self.product(queries, keys)
         if self.pattern.score_mod is not None:
             scores = self.modified(scores, heads, rows, columns)
         return self.finished(scores, heads, rows, columns)

@@ -1,6 +1,6 @@
-"""Attention as an operator that PyTorch knows: it differentiates it and never looks inside.
+"""Attention with gradients, and as an operator that torch.compile knows and does not look into.
 
-An operator takes tensors and numbers only; a pattern with functions in it goes through autograd alone.
+An operator takes tensors and numbers only, so that a pattern with functions in it is not compiled.
 """
 
 from typing import Any
@@ -95,8 +95,8 @@ def _backward(ctx: Any, dout: Tensor, dlse: Tensor) -> tuple[Any, ...]:
 operator.register_autograd(_backward, setup_context=_setup)
 
 
-class _WithFunctions(torch.autograd.Function):
-    """The same for a pattern whose functions an operator cannot be given."""
+class _Attention(torch.autograd.Function):
+    """The same where nothing is compiled, and for functions, which an operator cannot be given."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, pattern: Pattern, plan: Plan):
@@ -117,8 +117,9 @@ class _WithFunctions(torch.autograd.Function):
 
 def apply(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, plan: Plan) -> tuple[Tensor, Tensor]:
     """out and lse by the plan's schedule; gradients reach q, k, v and the bias."""
-    if pattern.mask_mod is not None or pattern.score_mod is not None:
-        return _WithFunctions.apply(q, k, v, pattern.bias, pattern, plan)  # type: ignore[return-value]
+    functions = pattern.mask_mod is not None or pattern.score_mod is not None
+    if functions or not torch.compiler.is_compiling():
+        return _Attention.apply(q, k, v, pattern.bias, pattern, plan)  # type: ignore[return-value]
     return operator(
         q,
         k,

@@ -58,11 +58,13 @@ def backward(
             for rows in operands.pattern.by_columns(columns, nq, nk, sizes.rows):
                 here = slices(rows)
                 queries, g = operands.queries(heads, rows), dout[at, here].to(operands.dtype)
-                raw = torch.bmm(queries * operands.unit, keys.transpose(1, 2))
+                raw = operands.product(queries * operands.unit, keys)
+                if operands.pattern.score_mod is not None:
+                    raw = raw.clone().requires_grad_()
                 scores, changed = _changed(operands, raw, heads, rows, columns)
                 p = operands.finished(scores, heads, rows, columns).sub_(shift[:, here]).exp2_()
                 dv.baddbmm_(p.transpose(1, 2), g)
-                ds = torch.bmm(g, values.transpose(1, 2)).sub_(delta[:, here]).mul_(p)
+                ds = operands.product(g, values, scratch=1).sub_(delta[:, here]).mul_(p)
                 if grads.bias is not None:
                     _add_bias(operands, grads.bias, ds, heads, rows, columns)
                 if changed is not None:
@@ -80,7 +82,7 @@ def _changed(
     if operands.pattern.score_mod is None:
         return raw, None
     with torch.enable_grad():
-        changed = operands.modified(raw.requires_grad_(), heads, rows, columns)
+        changed = operands.modified(raw, heads, rows, columns)
     return changed.detach().clone(), changed
 
 

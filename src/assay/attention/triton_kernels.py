@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false
 """FlashAttention 2 as Triton kernels: forward, and backward for keys and values and for queries.
 
 One program keeps a block of queries (or, backward, of keys) on chip while the others stream past. Blocks that
