@@ -96,9 +96,9 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="advantage, few labels", smaller="advantage, all labels", margin=0.02),
         ),
         measure=few_labels,
-        shrunk="The groups of emoji, drawn by vendors that were not seen, for photographs; EfficientNet-Lite0 "
-        "at 96 pixels and a ResNet of 8 layers that sees 24,000 images, each about 50 times with few labels, "
-        "for networks of 50 layers and more.",
+        shrunk="The groups of emoji, drawn by vendors that were not seen, for photographs; "
+        "EfficientNet-Lite0 at 96 pixels and a ResNet of 8 layers for networks of 50 layers and more. Both "
+        "see few images: the ResNet 24,000 in all, each of them about 50 times where labels are few.",
         seeds=3,
     ),
     Claim(
