@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from assay.attention.flops import ceiling
-from assay.attention.measuring import peak_bytes, stepping
+from assay.attention.measuring import peak_bytes, stepping, tiny
 from assay.attention.methods import Prepared
 from assay.core.board import Board
 from assay.core.statistics import interval
@@ -69,8 +69,8 @@ def ceiling_figure(rates: Mapping[str, float], dim: int) -> Figure:
     line = {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": limit, "y1": limit}
     return Figure(
         "Rate and ceiling",
-        f"TFLOP/s of each method. The line, at {limit:.0f}, is what an H100 or H200 can reach at D = {dim} in "
-        "bfloat16 if matrix products and exponentials wait for each other.",
+        f"TFLOP/s of each method. The line, at {limit:.0f}, is what an H100 or H200 can reach at D = {dim} "
+        "in bfloat16 if matrix products and exponentials wait for each other.",
         {
             "data": [bars],
             "layout": {
@@ -84,6 +84,7 @@ def ceiling_figure(rates: Mapping[str, float], dim: int) -> Figure:
 def memory(model: Prepared) -> Points:
     """Megabytes of one head of one sequence, for growing lengths, without those too small to be seen."""
     points = []
+    stepping(model, tiny(model.problem))()  # What a first call loads is nobody's memory.
     for length in _LENGTHS:
         problem = replace(model.problem, batch=1, heads=1, kv_heads=1, length=length, keys=None)
         peak, _ = peak_bytes(stepping(replace(model, problem=problem), problem), problem.device)
