@@ -1,6 +1,8 @@
 import random
 import time
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from collective_worlds import ALGORITHMS, drawn, lengths, on_ranks, replay
 from assay.collectives import operations as ops
 from assay.collectives.link import Call, link_of
 from assay.collectives.ring import Ring
-from assay.collectives.schedule import elements_sent, steps_taken
+from assay.collectives.schedule import elements_sent, step, steps_taken
 from assay.collectives.tree import Tree
 
 RANKS = (2, 3, 4, 5)
@@ -195,6 +197,28 @@ def elsewhere(found):
     found["together"] = together
 
 
+@dataclass(frozen=True, kw_only=True)
+class Overwrite(Tree):
+    """Rank 0 is sent two arrays for one place: the second stays, whichever comes first."""
+
+    tables: ClassVar = {
+        "broadcast": lambda n, length: (
+            step(1, 0, 0, length, reduce=False),
+            step(n - 1, 0, 0, length - 1, reduce=False),
+            step(n - 1, 0, length - 1, length, reduce=False),
+        )
+    }
+
+
+def in_order(found):
+    rank, n = dist.get_rank(), dist.get_world_size()
+    if rank == 1:
+        time.sleep(0.1)
+    x = torch.full((5,), float(rank))
+    ops.broadcast(x, algorithm=Overwrite())
+    found["in order"] = x.tolist() == ([n - 1] * 5 if rank == 0 else [rank] * 5)
+
+
 def beside_gloo(found):
     rank = dist.get_rank()
     values = torch.from_numpy(np.random.default_rng(rank).standard_normal(1001))
@@ -213,7 +237,17 @@ def beside_gloo(found):
 
 def everything():
     found = {}
-    for part in (exact, counted, of_all_kinds, refusals, asynchronous, delayed, elsewhere, beside_gloo):
+    for part in (
+        exact,
+        counted,
+        of_all_kinds,
+        refusals,
+        asynchronous,
+        delayed,
+        elsewhere,
+        in_order,
+        beside_gloo,
+    ):
         part(found)
     return found
 
@@ -280,6 +314,9 @@ class TestOnRanks:
 
     def test_messages_started_together_give_the_same(self, told, n):
         assert [rank["together"] for rank in told[n]] == [[]] * n
+
+    def test_what_comes_early_waits_for_its_turn(self, told, n):
+        assert all(rank["in order"] for rank in told[n])
 
     def test_agrees_with_gloo(self, told, n):
         for rank in told[n]:

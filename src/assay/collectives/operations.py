@@ -240,7 +240,7 @@ def _execute(ops: Program, flat: Tensor, combine: Any, call: Call) -> None:
     ahead = 0
 
     def post(now: int) -> None:
-        """Posts receives that may come next, unless an earlier send that has not begun needs their place."""
+        """Posts receives that may come next, unless something earlier still needs their place."""
         nonlocal ahead
         while ahead < len(receives) and len(posted) < _AHEAD:
             place = receives[ahead]
@@ -248,7 +248,7 @@ def _execute(ops: Program, flat: Tensor, combine: Any, call: Call) -> None:
             assert isinstance(op, Receive)
             if op.reduce:
                 target = buffers[ahead % _AHEAD][: op.stop - op.start]
-            elif op.conflicts and op.conflicts[-1] > now:
+            elif (op.conflicts and op.conflicts[-1] > now) or any(_meet(ops[p], op) for p in posted):
                 return
             else:
                 leave(op.conflicts)
@@ -276,6 +276,10 @@ def _execute(ops: Program, flat: Tensor, combine: Any, call: Call) -> None:
             if call.link.debug:
                 _poison(arrived)
     leave(tuple(sending))
+
+
+def _meet(one: Send | Receive, other: Receive) -> bool:
+    return one.start < other.stop and one.stop > other.start
 
 
 def _execute_together(schedule: Schedule, flat: Tensor, combine: Any, call: Call) -> None:
