@@ -7,7 +7,7 @@ by one until they are zero; numbers that would round above the greatest become i
 Reference:
     IEEE 754-2019, Sections 3.4 and 4.3.1; NVIDIA, "NVIDIA A100 Tensor Core GPU Architecture", 2020 (TF32);
     Kalamkar et al. "A Study of BFLOAT16 for Deep Learning Training". arXiv:1905.12322v3.
-    Stochastic rounding: Zamirai et al. "Revisiting BFloat16 Training". arXiv:2010.06192v2, Section 3.
+    Stochastic rounding: Zamirai et al. "Revisiting BFloat16 Training". arXiv:2010.06192v2.
     Verified: Tensor.to(float16) and Tensor.to(bfloat16), bit for bit on all of their values and between them.
 """
 
