@@ -275,12 +275,11 @@ def _class_arrays(target: Classes, num_rows: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _tree(target: Newton | Classes, statistics: Statistics, nodes: Nodes) -> Tree:
-    units = statistics.units
     if isinstance(target, Newton):
-        weight = nodes.sums[:, 1] * units[1]
-        value = _newton_step(target, nodes.sums[:, 0] * units[0], weight)[:, None]
+        weight = nodes.sums[:, 1].copy()
+        value = _newton_step(target, nodes.sums[:, 0], weight)[:, None]
     else:
-        value = nodes.sums * units[1]
+        value = nodes.sums
         if statistics.layout != "classes":  # weights of class 1 and of both
             value = np.column_stack([value[:, 1] - value[:, 0], value[:, 0]])
         weight = value.sum(axis=1)
@@ -301,8 +300,10 @@ def _tree(target: Newton | Classes, statistics: Statistics, nodes: Nodes) -> Tre
 
 def _newton_step(target: Newton, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
     """-T(G) / (H + l2), XGBoost's Eq. (5) with a soft threshold T, clipped to the largest step."""
-    excess = np.maximum(np.abs(gradient) - target.l1, 0.0)
     curvature = hessian + target.l2
+    if target.l1 == 0 and target.max_delta_step == 0:
+        return np.divide(-gradient, curvature, out=np.zeros_like(gradient), where=curvature > 0)
+    excess = np.maximum(np.abs(gradient) - target.l1, 0.0)
     step = np.divide(excess, curvature, out=np.zeros_like(excess), where=curvature > 0)
     if target.max_delta_step > 0:
         step = np.minimum(step, target.max_delta_step)

@@ -153,7 +153,7 @@ def grow(problem: Problem, threads: int) -> Nodes:
             category_offsets=np.empty(num_nodes + 1, np.int32),
             gain=np.empty(num_nodes),
             count=np.empty(num_nodes, np.int32),
-            sums=np.empty((num_nodes, numbers), np.int64),
+            sums=np.empty((num_nodes, numbers)),
             leaf=leaf,
         )
         pointers = _Nodes(*(address(getattr(nodes, name)) for name in NODES))

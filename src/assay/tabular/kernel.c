@@ -327,12 +327,13 @@ EXPORT void assay_copy_tree(const Problem *p, const Tree *tree, const Nodes *to)
                    (size_t)node->num_categories * sizeof *to->categories);
         num_categories += node->num_categories;
         const int64_t *sums = tree->sums[i / CHUNK_NODES] + i % CHUNK_NODES * words;
-        int64_t *copy = to->sums + i * numbers;
-        if (p->layout == PACKED) {
-            copy[0] = packed_gradient(sums[0]);
-            copy[1] = packed_hessian(sums[0]);
-        } else {
-            memcpy(copy, sums, (size_t)numbers * sizeof *copy);
+        double *copy = to->sums + i * numbers;
+        if (p->layout == CLASSES)
+            for (int32_t k = 0; k < numbers; k++)
+                copy[k] = (double)sums[k] * p->units[1];
+        else {
+            copy[0] = (double)(p->layout == PACKED ? packed_gradient(sums[0]) : sums[0]) * p->units[0];
+            copy[1] = (double)weight_of(p, sums) * p->units[1];
         }
     }
     to->category_offsets[tree->num_nodes] = (int32_t)num_categories;

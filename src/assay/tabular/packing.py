@@ -272,10 +272,10 @@ class _Joined:
         left = np.zeros(self.size, np.int64)
         left[self.inner] = self.left
         depths = np.zeros(len(self.roots) - 1, np.int32)
-        level = self.roots[:-1]
-        while len(level := level[self.feature[level] >= 0]):
-            depths[self.owner[level]] += 1  # once per tree: an indexed sum counts no index twice
-            level = np.concatenate([left[level], left[level] + 1])
+        child, depth = self.roots[:-1], 0
+        while len(child := (found := left[child])[found > 0]):
+            depths[self.owner[child]] = depth = depth + 1
+            child = np.concatenate([child, child + 1])
         return depths
 
     def numbers(self) -> Iterator[tuple[int, bool, np.ndarray, np.ndarray]]:

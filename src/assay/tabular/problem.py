@@ -72,7 +72,7 @@ class Nodes:
     Args:
         feature, left, missing_left, threshold: as in `Tree`; and likewise categories,
             category_offsets, gain, count.
-        sums: int64[nodes, 2 or K], gradient and hessian, or the weight of every class, in units.
+        sums: float64[nodes, 2 or K], gradient and hessian, or the weight of every class.
         leaf: int32[rows of the table], the node every row ended in; -1 for rows that do not count.
     """
 

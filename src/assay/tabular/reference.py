@@ -307,6 +307,8 @@ class _Grower:
                 categories[index] = np.flatnonzero(split.codes_left[layout.category_bins[begin:end]])
             else:
                 thresholds[index] = self._threshold(nodes[index], split)
+        statistics = self.problem.statistics
+        units = statistics.units[1] if statistics.layout == "classes" else np.array(statistics.units)
         return Nodes(
             feature=np.array([-1 if split is None else split.feature for split in inner], np.int32),
             left=np.array([node.left for node in nodes], np.int32),
@@ -316,7 +318,7 @@ class _Grower:
             category_offsets=np.cumsum([0, *map(len, categories)], dtype=np.int32),
             gain=np.array([0.0 if split is None else split.gain for split in inner]),
             count=np.array([len(node.rows) for node in nodes], np.int32),
-            sums=np.array([node.sums[:-1] for node in nodes], np.int64),
+            sums=np.array([node.sums[:-1] for node in nodes]) * units,
             leaf=self.leaf,
         )
 
