@@ -10,9 +10,9 @@ from assay.core.claim import Claim, Prediction, race
 _MICIKEVICIUS = 'Micikevicius et al. "Mixed Precision Training". ICLR 2018. arXiv:1710.03740v3'
 _SHRUNK = (
     "A network of two hidden layers with 64 units on 1,348 handwritten digits, 1,000 steps of plain "
-    "stochastic gradient descent, fp16 by exact emulation. The loss counts as averaged over 8,192 positions per image, "
-    "about as many as SSD has boxes, so that gradients are as small as in dense prediction; a larger network "
-    "would have more that are."
+    "stochastic gradient descent, fp16 by exact emulation. The loss counts as averaged over 8,192 positions "
+    "per image, about as many as SSD has boxes, so that gradients are as small as in dense prediction; a "
+    "larger network would have more that are."
 )
 
 claims: tuple[Claim, ...] = (
@@ -73,7 +73,7 @@ claims: tuple[Claim, ...] = (
     Claim(
         name="precision/bf16-needs-no-scaling",
         statement="Training in bfloat16 with float32 weights is as good as in fp32, without loss scaling.",
-        source='Kalamkar et al. "A Study of BFLOAT16 for Deep Learning Training". arXiv:1905.12322v3 (results)',
+        source='Kalamkar et al. "A Study of BFLOAT16 for Deep Learning Training". arXiv:1905.12322v3',
         predictions=(
             Prediction(greater="bf16", smaller="fp32", margin=-0.002),
             Prediction(greater="fp32", smaller="bf16", margin=-0.002),

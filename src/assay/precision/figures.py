@@ -100,9 +100,9 @@ def histogram(name: str, moments: Sequence[Moment]) -> Figure:
     }
     return Figure(
         "Gradients on fp16's number line",
-        f"All gradient entries of {name} at {len(moments)} moments, computed in float32. What lies left of the "
-        f"first dotted line, 2^-25, becomes 0 in fp16: {lost[0]:.1%} as they are, {lost[1]:.1%} with the loss "
-        "scale of the moment.",
+        f"All gradient entries of {name} at {len(moments)} moments, computed in float32. What lies left of "
+        f"the first dotted line, 2^-25, becomes 0 in fp16: {lost[0]:.1%} as they are, {lost[1]:.1%} with the "
+        "loss scale of the moment.",
         {"data": data, "layout": layout},
     )
 
