@@ -52,3 +52,37 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Settings with which a fit on `pairs` takes a second."""
+    from assay.image_text.towers import WordsConfig
+    from assay.images.resnet import ResNetConfig
+
+    tower = ResNetConfig(
+        stem="cifar",
+        embedding_size=8,
+        hidden_sizes=(8, 16),
+        depths=(1, 1),
+        layer_type="basic",
+        num_classes=0,
+    )
+    text = WordsConfig(width=16, vocab_size=300)
+    return {"image": tower, "text": text, "size": 16, "dim": 16, "batch_size": 12, "examples": 480}
+
+
+@pytest.fixture(scope="session")
+def little_vit():
+    """A vision transformer of 16 patches."""
+    from assay.image_text.clip_model import CLIPVisionConfig
+
+    return CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=4,
+        hidden_act="gelu",
+    )

@@ -117,7 +117,7 @@ class CatLIP(LiT):
     image: str | ImageConfig = "resnet"
     examples: int = 200_000
     batch_size: int = 256
-    augment: float = 0.5
+    augment: bool = True
     views: int = 2
     pretraining: int = 90_000
     pretraining_batch_size: int = 64

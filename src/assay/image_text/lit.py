@@ -13,7 +13,7 @@ Reference:
         features gives the weights of training on pictures.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ from assay.image_text.model import ImageTextModel, Moment
 from assay.image_text.ranks import softmax_loss_of_ranks
 from assay.image_text.tokenizer import Tokenizer
 from assay.image_text.towers import ImageConfig, PretrainedConfig, image_config
-from assay.image_text.training import TwoTowers
+from assay.image_text.training import PairLoss, TwoTowers
+from assay.train.autocast import autocast
 from assay.train.history import History
 from assay.train.seeding import seeded
 
@@ -41,8 +42,8 @@ class LiT(TwoTowers):
     Args:
         image: the pretrained tower.
         locked: whether the image tower stays as it is.
-        views: how many moved pictures of each image are kept, of which one is drawn; the first one is never
-            moved. 0 keeps none, and the tower sees every picture anew.
+        views: how many versions of each picture are kept, of which one is drawn; all but the first are
+            augmented. 0 keeps none, and the tower sees every picture anew, as `augment` says.
         dropout: share of the image features left out in training.
     """
 
@@ -50,7 +51,6 @@ class LiT(TwoTowers):
     examples: int = 150_000
     batch_size: int = 512
     learning_rate: float = 0.02
-    augment: float = 0.0
     locked: bool = True
     views: int = 1
     dropout: float = 0.2
@@ -71,7 +71,13 @@ class LiT(TwoTowers):
             return self.fitted(module, tokenizer, pairs, history, moments)
 
     def tune(
-        self, module: DualEncoder, tokenizer: Tokenizer, pairs: Pairs, run: Run
+        self,
+        module: DualEncoder,
+        tokenizer: Tokenizer,
+        pairs: Pairs,
+        run: Run,
+        loss: PairLoss | None = None,
+        states: Tensor | None = None,
     ) -> tuple[History, list[Moment]]:
         """Trains the text tower for the image tower that `module` has.
 
@@ -80,21 +86,25 @@ class LiT(TwoTowers):
             tokenizer: of the captions.
             pairs: to learn from.
             run: see `Run`.
+            loss: the softmax loss if not given.
+            states: what `states` gave for these pairs; asked for if not given.
         """
         if self.locked:
             module.lock()
-        states = self.states(module, pairs, run, views=max(self.views, 1))
-        module.visual_projection.measure(states[0])
+        known = self.states(module, pairs, run, views=max(self.views, 1)) if states is None else states
+        module.visual_projection.measure(known[0])
 
-        def loss(images, texts, groups):
+        def softmax(images, texts, groups):
             return softmax_loss_of_ranks(images, texts, module.logit_scale, groups=groups)
+
+        loss = loss or softmax
 
         if not self.locked or self.views == 0:
             return self.contrast(module, tokenizer, pairs, self.inputs(pairs), loss, run)
 
         def kept(indices: np.ndarray, rng: np.random.Generator) -> Tensor:
-            view = torch.from_numpy(rng.integers(len(states), size=len(indices)))
-            return states[view, torch.from_numpy(indices)]
+            view = torch.from_numpy(rng.integers(len(known), size=len(indices)))
+            return known[view, torch.from_numpy(indices)]
 
         return self.contrast(
             module,
@@ -107,14 +117,14 @@ class LiT(TwoTowers):
         )
 
     def states(self, module: DualEncoder, pairs: Pairs, run: Run, *, views: int) -> Tensor:
-        """What the image tower says of every picture, [views, pairs, features]; the first view is unmoved."""
+        """What the image tower says of every picture, [views, pairs, features]; the first is unchanged."""
         module.train(False)
-        rng, inputs = run.rng("views"), self.inputs(pairs)
-        still = TwoTowers(image=self.image, size=self.side, augment=0.0).inputs(pairs)
+        rng = run.rng("views")
+        still, changed = (replace(self, augment=a).inputs(pairs) for a in (False, True))
         found = []
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(run):
             for view in range(views):
-                make = inputs if view else still
+                make = changed if view else still
                 parts = []
                 for start in range(0, len(pairs), _AT_ONCE):
                     indices = np.arange(start, min(start + _AT_ONCE, len(pairs)))

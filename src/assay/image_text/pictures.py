@@ -1,4 +1,4 @@
-"""The pictures of pairs as what towers are given: decoded once, moved about, normalised."""
+"""The pictures of pairs as what towers are given: decoded once, and normalised."""
 
 import numpy as np
 import torch
@@ -40,35 +40,3 @@ def as_input(images: NDArray[np.uint8] | Tensor, mean: Colour, std: Colour) -> T
     scale = torch.tensor([1 / (255 * s) for s in std], device=x.device)
     shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=x.device)
     return (x * scale - shift).permute(0, 3, 1, 2)
-
-
-def moved(x: Tensor, rng: np.random.Generator, *, strength: float, background: float | None = None) -> Tensor:
-    """The inputs, each scaled, turned and shifted a little, and its colours changed a little.
-
-    Args:
-        x: float [count, channels, height, width].
-        rng: of the draws.
-        strength: 1 for up to 30 % of size, 14 degrees and an eighth of the side; 0 for none.
-        background: value outside of the picture; None for the mean of its corners.
-    """
-    if strength == 0:
-        return x
-    count = len(x)
-    draws = torch.from_numpy(rng.standard_normal((count, 12)).clip(-2, 2)).float() * strength
-    size, wide = 1 + 0.15 * draws[:, 0], 1 + 0.08 * draws[:, 1]
-    angle = 0.12 * draws[:, 2]
-    rows = torch.stack(
-        [
-            torch.stack([size * angle.cos(), -size * angle.sin(), 0.12 * draws[:, 3]], dim=1),
-            torch.stack([size * wide * angle.sin(), size * wide * angle.cos(), 0.12 * draws[:, 4]], dim=1),
-        ],
-        dim=1,
-    )
-    corners = x[:, :, [0, 0, -1, -1], [0, -1, 0, -1]].mean(dim=2) if background is None else background
-    base = corners[:, :, None, None] if isinstance(corners, Tensor) else corners
-    grid = torch.nn.functional.affine_grid(rows, list(x.shape), align_corners=False)
-    there = torch.nn.functional.grid_sample(x - base, grid, align_corners=False) + base
-    contrast, shade = 1 + 0.2 * draws[:, 5:8], 0.2 * draws[:, 8:11]
-    if x.shape[1] != 3:
-        return there
-    return there * contrast[:, :, None, None] + shade[:, :, None, None]

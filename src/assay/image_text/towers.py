@@ -163,7 +163,7 @@ def image_size(tower: str | ImageConfig) -> int:
     """The side in pixels that suits a tower where nobody says another."""
     config = _named(tower, IMAGE_TOWERS, "image")
     if isinstance(config, PretrainedConfig):
-        return 96
+        return 128
     return config.image_size if isinstance(config, CLIPVisionConfig) else 32
 
 

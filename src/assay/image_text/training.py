@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.core.run import Run
+from assay.data.augment import emoji_recipe
 from assay.data.pairs import Pairs
 from assay.image_text.captions import Captions, Inputs, PairBatches, all_texts
 from assay.image_text.contract import check_trainable
@@ -17,7 +18,7 @@ from assay.image_text.contrast import unit
 from assay.image_text.dual_encoder import DualConfig, DualEncoder, clamp_scale
 from assay.image_text.minilm import minilm
 from assay.image_text.model import ImageTextModel, Moment, gallery_of
-from assay.image_text.pictures import Pictures, as_input, moved
+from assay.image_text.pictures import Pictures, as_input
 from assay.image_text.processor import ImageProcessor
 from assay.image_text.tokenizer import Tokenizer, train_tokenizer
 from assay.image_text.towers import (
@@ -60,7 +61,7 @@ class TwoTowers:
         adam_learning_rate: of AdamW, for all else.
         weight_decay: of matrices.
         warmup: share of the training in which the rates rise.
-        augment: how far images are moved about; see `pictures.moved`.
+        augment: whether images are cropped, shifted and coloured a little, anew in every step.
         micro_batch: pairs whose activations are held at a time (exact, by caching features; not for towers
             with batch normalisation); None for all.
 
@@ -80,7 +81,7 @@ class TwoTowers:
     adam_learning_rate: float = 0.01
     weight_decay: float = 0.0
     warmup: float = 0.05
-    augment: float = 0.5
+    augment: bool = False
     micro_batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -138,12 +139,14 @@ class TwoTowers:
         return module, tokenizer
 
     def inputs(self, pairs: Pairs) -> Inputs:
-        """What the image tower is given: pictures, moved about by `augment`."""
+        """What the image tower is given: pictures, changed a little where `augment` asks for it."""
         pictures, processor = Pictures(pairs, self.side), self.processor
 
         def make(indices: np.ndarray, rng: np.random.Generator) -> Tensor:
-            x = as_input(pictures(indices), processor.mean, processor.std)
-            return moved(x, rng, strength=self.augment)
+            shown = pictures(indices)
+            if self.augment:
+                shown = emoji_recipe(shown, int(rng.integers(2**31)), 0, indices)
+            return as_input(shown, processor.mean, processor.std)
 
         return make
 

@@ -1,0 +1,140 @@
+"""What the papers of the image-text methods say about them, as comparisons that can fail.
+
+The margins were written before the experiments were run; the records are in `claims/records/image_text`. All
+quantities but ratios are recalls or accuracies, as shares.
+"""
+
+from collections.abc import Callable, Mapping
+
+from assay.core.claim import Claim, Measure, Prediction
+from assay.core.run import Scale
+
+_SHRUNK = (
+    "Emoji of five vendors with English and Chinese names (6,561 pairs), tested on 1,319 pictures of a "
+    "sixth; the papers train on 10^7 to 10^10 pairs of the web. "
+)
+_LOCKED = "The image tower is a locked EfficientNet-Lite0 at 64 pixels, the text tower a mean of words. "
+_ZHAI = (
+    "Zhai, Mustafa, Kolesnikov, Beyer. Sigmoid Loss for Language Image Pre-Training. ICCV 2023. "
+    "arXiv:2303.15343v4"
+)
+
+
+def _measured(name: str) -> Measure:
+    """The experiment of that name, imported when it is run, since it needs torch."""
+
+    def measure(seed: int, scale: Scale) -> Mapping[str, float]:
+        from assay.image_text import experiments
+
+        experiment: Callable[[int, Scale], Mapping[str, float]] = getattr(experiments, name)
+        return experiment(seed, scale)
+
+    return measure
+
+
+claims: tuple[Claim, ...] = (
+    Claim(
+        name="image-text/sigmoid-at-small-batches",
+        statement="The sigmoid loss is at least as good as the softmax loss at small batches, and its lead "
+        "shrinks as batches grow.",
+        source=f"{_ZHAI}, Figure 2",
+        predictions=(
+            Prediction(greater="sigmoid 16", smaller="softmax 16", margin=-0.005),
+            Prediction(greater="gap 16", smaller="gap 512", margin=0.0),
+        ),
+        measure=_measured("batch_sizes"),
+        shrunk=_SHRUNK + _LOCKED + "Batches of 16, 64 and 512 and not of 512 to 10^6.",
+        seeds=3,
+    ),
+    Claim(
+        name="image-text/bias-of-minus-ten",
+        statement="The sigmoid loss learns faster from a bias of -10 than from 0.",
+        source=f"{_ZHAI}, Section 4.8 (bias term)",
+        predictions=(Prediction(greater="bias -10", smaller="bias 0", margin=0.01),),
+        measure=_measured("bias_at_the_start"),
+        shrunk=_SHRUNK + _LOCKED + "20,000 examples in batches of 256.",
+        seeds=3,
+    ),
+    Claim(
+        name="image-text/masking-half",
+        statement="With half of the patches left out, more is learnt in the same time.",
+        source="Li, Fan, Hu, Feichtenhofer, He. Scaling Language-Image Pre-training via Masking. CVPR 2023. "
+        "arXiv:2212.00794v2, Figure 1",
+        predictions=(Prediction(greater="masked", smaller="unmasked", margin=0.0),),
+        measure=_measured("masking"),
+        shrunk=_SHRUNK
+        + "A vision transformer of width 128 and depth 4 with 64 patches; 14,000 pictures, or as "
+        "many masked ones as take the same CPU time. R@5. Batches are not enlarged.",
+        seeds=3,
+    ),
+    Claim(
+        name="image-text/locking-the-image-tower",
+        statement="A pretrained image tower is best locked, and a step is then several times faster.",
+        source="Zhai, Wang, Mustafa, Steiner, Keysers, Kolesnikov, Beyer. LiT: Zero-Shot Transfer with "
+        "Locked-image text Tuning. CVPR 2022. arXiv:2111.07991v3, Figure 1 and Table 1",
+        predictions=(
+            Prediction(greater="locked", smaller="unlocked", margin=-0.01),
+            Prediction(greater="speed-up", margin=4.0),
+        ),
+        measure=_measured("locking"),
+        shrunk=_SHRUNK + "EfficientNet-Lite0 at 64 pixels, 6,000 examples. R@5. Features of the locked tower "
+        "are computed before its steps are timed.",
+        seeds=3,
+    ),
+    Claim(
+        name="image-text/nouns-before-texts",
+        statement="Pre-training on nouns is faster than on texts, at an equal linear probe.",
+        source="Mehta et al. CatLIP: CLIP-level Visual Recognition Accuracy with 2.7x Faster Pre-training on "
+        "Web-scale Image-Text Data. 2024. arXiv:2404.15653v1, Figure 1",
+        predictions=(
+            Prediction(greater="catlip", smaller="clip", margin=-0.03),
+            Prediction(greater="throughput ratio", margin=1.2),
+        ),
+        measure=_measured("nouns"),
+        shrunk=_SHRUNK
+        + "A small ResNet and a text transformer of width 128 and depth 2, where the paper's has "
+        "width 512 and depth 12, so that less can be saved; 12,000 examples; the probe tells 9 groups apart.",
+        seeds=3,
+    ),
+    Claim(
+        name="image-text/filters",
+        statement="Training on what a filter keeps of a noisy pool is better than training on all of it, and "
+        "the better model is not the better filter.",
+        source="Fang, Jose, Jain, Schmidt, Toshev, Shankar. Data Filtering Networks. ICLR 2024. "
+        "arXiv:2309.17425v2, Figures 2 and 3",
+        predictions=(
+            Prediction(greater="clean filter", smaller="raw", margin=0.01),
+            Prediction(greater="clean filter", smaller="random half", margin=0.02),
+            Prediction(greater="raw", smaller="clean filter's own", margin=0.0),
+            Prediction(greater="clean filter", smaller="noisy filter", margin=0.0),
+        ),
+        measure=_measured("filtering"),
+        shrunk=_SHRUNK
+        + _LOCKED
+        + "Half of the pool's texts are another pair's; the clean filter learns from a "
+        "fifth of the pairs, the noisy one from the pool itself; half of the pool is kept.",
+        seeds=3,
+    ),
+    Claim(
+        name="image-text/prompt-ensembles",
+        statement="Classes described by several templates are recognised better than by single ones.",
+        source="Radford et al. Learning Transferable Visual Models From Natural Language Supervision. "
+        "ICML 2021. arXiv:2103.00020v1, Section 3.1.4 and Figure 4",
+        predictions=(
+            Prediction(greater="ensemble", smaller="single templates", margin=0.005),
+            Prediction(greater="ensemble", smaller="bare name", margin=-0.02),
+        ),
+        measure=_measured("prompting"),
+        shrunk=_SHRUNK + _LOCKED + "Trained on bare names; six templates and not 80.",
+        seeds=3,
+    ),
+    Claim(
+        name="image-text/pretrained-tower",
+        statement="A pretrained image tower gives a better model than one from scratch, at equal examples.",
+        source="Zhai et al. LiT. CVPR 2022. arXiv:2111.07991v3, Figure 3 (Lu against uu)",
+        predictions=(Prediction(greater="pretrained", smaller="scratch", margin=0.05),),
+        measure=_measured("pretrained"),
+        shrunk=_SHRUNK + "EfficientNet-Lite0 at 64 pixels against a small ResNet at 32; 16,000 examples.",
+        seeds=3,
+    ),
+)
