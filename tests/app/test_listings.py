@@ -71,8 +71,16 @@ def test_data_lists_the_data_sets_and_names_them_when_one_is_unknown(capsys):
     out = run(capsys, "data")[1]
     for name in DATASETS:
         assert line_of(out, name)
+    assert "CC BY-SA 4.0" in line_of(out, "emoji/openmoji")
     status, out, err = run(capsys, "data", "nothing.csv")
     assert status != 0
     assert out == ""
     assert "there is no file and no data set 'nothing.csv'" in err
     assert all(name in err for name in DATASETS)
+
+
+def test_data_shows_where_a_set_of_pictures_comes_from(capsys):
+    status, out, _ = run(capsys, "data", "emoji")
+    assert status == 0
+    assert "MIT" in line_of(out, "emoji/fluentflat")
+    assert "fashion-mnist" not in out

@@ -1,12 +1,18 @@
 """`assay tasks`, `assay methods` and `assay data`: what there is."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
 from assay.app.command import Command, option
+
+if TYPE_CHECKING:
+    from rich.table import Table as Lines
+
+    from assay.data.picture_sets import PictureSet
 
 
 @dataclass(kw_only=True)
@@ -67,20 +73,25 @@ class Data(Command):
     def _list(self) -> int:
         from assay.app.terminal import console, table
         from assay.data.datasets import DATASETS
+        from assay.data.picture_sets import PICTURE_SETS
 
         rows = table("data set", "what it is", "rows", "target", "licence", "source")
         for name, entry in DATASETS.items():
             rows.add_row(name, entry.about, f"{entry.rows:,}", entry.target, entry.licence, entry.source)
-        console().print(rows)
+        console().print(rows, _pictures(PICTURE_SETS.values()))
         return 0
 
     def _show(self, source: str) -> int:
         from assay.app.terminal import Waiting, console, table
         from assay.data.datasets import DATASETS
+        from assay.data.picture_sets import PICTURE_SETS
         from assay.data.table import Table
 
+        if source in PICTURE_SETS:
+            console().print(_pictures([PICTURE_SETS[source]]))
+            return 0
         if source not in DATASETS and not Path(source).exists():
-            known = ", ".join(DATASETS)
+            known = ", ".join([*DATASETS, *PICTURE_SETS])
             raise ValueError(f"there is no file and no data set {source!r}; the data sets are {known}")
         with Waiting(f"reading {source}"):
             read = DATASETS[source].load() if source in DATASETS else Table.of(source)
@@ -95,3 +106,14 @@ class Data(Command):
         out.print(f"{read.name}: {read.num_rows:,} rows, {len(columns)} columns", style="bold")
         out.print(rows)
         return 0
+
+
+def _pictures(sets: "Iterable[PictureSet]") -> "Lines":
+    """A table of sets of pictures, each with the packages it comes from."""
+    from assay.app.terminal import table
+
+    rows = table("pictures", "what they are", "images", "target", "licence", "source")
+    for entry in sets:
+        for one in (entry, *entry.parts):
+            rows.add_row(one.name, one.about, f"{one.images:,}", one.target, one.licence, one.source)
+    return rows
