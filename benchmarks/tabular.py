@@ -19,12 +19,13 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tyro
-from measuring.data import delays, education, halves, sample, synthetic
+from measuring.data import delays, education, flights, halves, synthetic
 from measuring.methods import OURS, Arm, adaboosts, boosted, forests
 from measuring.turns import Verdicts, console, metric, predicted, show, spread, take_turns
 from rich.table import Table
@@ -60,15 +61,15 @@ class Options:
 
 def fit_section(options: Options, verdicts: Verdicts) -> None:
     """Gradient boosting: fit over LightGBM's and xgboost's, predict over LightGBM's."""
-    flights = task.load("flights")
+    every = task.load("flights")
     shapes: list[tuple[str, TabularData, dict[str, int]]] = [
         ("adult", task.load("adult"), {"depth": 6}),
         ("adult", task.load("adult"), {"leaves": 63}),
-        ("flights", flights, {"depth": 6}),
+        ("flights", every, {"depth": 6}),
         ("synthetic", synthetic(1_000_000 if options.full else 100_000), {"leaves": 63}),
     ]
     if options.full:
-        shapes += [("flights", flights, {"depth": 8}), ("flights", flights, {"leaves": 255})]
+        shapes += [("flights", every, {"depth": 8}), ("flights", every, {"leaves": 255})]
     for name, data, shape in shapes:
         arms = boosted(100, **shape)
         times = take_turns(arms, data, threads=options.threads, repeats=options.repeats)
@@ -96,27 +97,30 @@ def against_scikit_learn(
     verdicts.compare(f"fit, {title}, / scikit-learn", ours.fit, theirs.fit, target)
 
 
+def forest_shapes(options: Options) -> list[tuple[str, int, Callable[[], TabularData], float]]:
+    """Titles, numbers of trees, what loads the data, and the target of the fit's ratio."""
+    rows = 400_000 if options.full else 40_000
+    return [
+        ("forest, adult, two classes", 50, partial(task.load, "adult"), 0.20),
+        ("forest, flights, two classes", 20, partial(flights, rows), 0.20),
+        ("forest, flights, five classes", 20, partial(delays, 5, rows), 0.35),
+        ("forest, adult's education, 16 classes", 20, education, 0.35),
+        ("forest, flights, minutes", 20, partial(delays, None, rows), 0.20),
+    ]
+
+
 def forest_section(options: Options, verdicts: Verdicts) -> None:
     """Random forests of two classes, of more, and of numbers."""
-    rows = 400_000 if options.full else 40_000
-    adult, flights = task.load("adult"), sample(task.load("flights"), rows)
-    against = [
-        ("forest, adult, two classes", 50, adult, 0.20),
-        ("forest, flights, two classes", 20, flights, 0.20),
-        ("forest, flights, five classes", 20, delays(5, rows), 0.35),
-        ("forest, adult's education, 16 classes", 20, education(), 0.35),
-        ("forest, flights, minutes", 20, delays(None, rows), 0.20),
-    ]
-    for title, trees, data, target in against:
-        against_scikit_learn(title, forests(trees), data, target, options, verdicts)
+    for title, trees, load, target in forest_shapes(options):
+        against_scikit_learn(title, forests(trees), load(), target, options, verdicts)
 
 
 def adaboost_section(options: Options, verdicts: Verdicts) -> None:
     """AdaBoost of stumps and of deeper trees."""
     if importlib.util.find_spec("sklearn") is None:
         return
-    flights = sample(task.load("flights"), 400_000 if options.full else 40_000)
-    for name, data in (("adult", task.load("adult")), ("flights", flights)):
+    some = flights(400_000 if options.full else 40_000)
+    for name, data in (("adult", task.load("adult")), ("flights", some)):
         for depth in (1, 3):
             title = f"AdaBoost, {name}, depth {depth}"
             against_scikit_learn(title, adaboosts(50, depth), data, 0.05, options, verdicts)
@@ -125,9 +129,9 @@ def adaboost_section(options: Options, verdicts: Verdicts) -> None:
 # -- memory and start ----------------------------------------------------------------------------------------
 
 
-def peak_of_fit(arm: Arm, threads: int) -> float:
-    """MiB by which fitting ten trees to the flights raises the resident memory of this fresh process."""
-    train, _ = halves(task.load("flights"))
+def peak_of_fit(arm: Arm, load: Callable[[], TabularData], threads: int) -> float:
+    """MiB by which a fit raises the resident memory of this fresh process."""
+    train, _ = halves(load())
     few = train.take(np.arange(500))
     arm.make(train.problem, threads).fit(few.features, few.target)
     model = arm.make(train.problem, threads)
@@ -147,21 +151,23 @@ def memory_section(options: Options, verdicts: Verdicts) -> None:
     if not Path("/proc/self/clear_refs").exists():
         console.print("Peak memory is measured on Linux only.")
         return
-    sheet = Table(
-        title="Peak memory above the input, 10 trees of depth 6 on the flights", title_justify="left"
-    )
-    sheet.add_column("method")
-    sheet.add_column("MiB", justify="right")
-    peaks = {}
-    for arm in boosted(10, depth=6):
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as process:
-            peaks[arm.name] = process.submit(peak_of_fit, arm, options.threads).result()
-        sheet.add_row(arm.name, f"{peaks[arm.name]:.0f}")
+    boosting = "boosting, flights, 10 trees of depth 6"
+    shapes = [(boosting, boosted(10, depth=6), partial(task.load, "flights"))]
+    shapes += [(title, forests(trees), load) for title, trees, load, _ in forest_shapes(options)]
+    sheet = Table(title="Peak memory above the input", title_justify="left")
+    for heading in ("what", "method", "MiB"):
+        sheet.add_column(heading, justify="right" if heading == "MiB" else "left")
+    context = multiprocessing.get_context("spawn")
+    for title, arms, load in shapes:
+        peaks = {}
+        for arm in arms:
+            with ProcessPoolExecutor(1, mp_context=context) as process:
+                peaks[arm.name] = process.submit(peak_of_fit, arm, load, options.threads).result()
+            sheet.add_row(title, arm.name, f"{peaks[arm.name]:.0f}")
+        peers = [peak for name, peak in peaks.items() if not name.startswith(OURS)]
+        if peers:
+            verdicts.add(f"memory, {title}, / least of the peers", peaks[arms[0].name] / min(peers), 1.10)
     console.print(sheet)
-    peers = [peak for name, peak in peaks.items() if not name.startswith(OURS)]
-    if peers:
-        verdicts.add("memory, / least of the peers", peaks[f"{OURS} XGBoost"] / min(peers), 1.10)
 
 
 FIRST_FITS = {
@@ -205,7 +211,7 @@ def accuracy(options: Options) -> None:
         ("gradient boosting, 100 trees of depth 6", lambda: boosted(100, depth=6)),
         ("random forest, 50 trees", lambda: forests(50)),
     ]
-    sets = [task.load("adult"), task.load("california_housing"), sample(task.load("flights"), rows)]
+    sets = [task.load("adult"), task.load("california_housing"), flights(rows)]
     for title, arms_of in families:
         for data in sets:
             first = task.metrics(data)[0]

@@ -49,6 +49,11 @@ def sample(data: TabularData, rows: int) -> TabularData:
     return data.take(np.sort(np.random.default_rng(0).choice(len(data), rows, replace=False)))
 
 
+def flights(rows: int) -> TabularData:
+    """So many flights, late or not."""
+    return sample(task.load("flights"), rows)
+
+
 def synthetic(rows: int, columns: int = 28) -> TabularData:
     """Normal features, two classes by a sum of products, squares and thresholds of some of them."""
     rng = np.random.default_rng(0)
