@@ -10,7 +10,7 @@ from torch import nn
 from assay.collectives.bucketing import GradientBuckets, plan
 from assay.collectives.link import link_of
 
-ROWS, RANKS, STEPS = 12, 3, 10
+ROWS, RANKS, STEPS = 12, 3, 6
 
 
 def model(seed=0):

@@ -52,7 +52,7 @@ def exact(found):
             ops.all_gather(y, algorithm=algorithm)
             if not torch.equal(x, y):
                 wrong.append([name, length, "all_gather after reduce_scatter"])
-            for root in (0, n - 1):
+            for root in (0, n - 1) if length in (1, 3 * n + 2) else ():
                 x = mine.clone()
                 ops.broadcast(x, root, algorithm=algorithm)
                 same("broadcast", x, root)
