@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -115,7 +116,7 @@ class Network:
                 classes=tuple(facts["classes"]),
                 moments=[Moment(**m | {"magnitudes": tuple(m["magnitudes"])}) for m in facts["moments"]],
             )
-        except (KeyError, TypeError, ValueError, OSError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OSError, AttributeError, SafetensorError) as error:
             raise ValueError(f"{folder}: expected a network of the precision wing, got {error!r}") from None
 
 

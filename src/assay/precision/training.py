@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # Loaded by the first optimizer in any case; here, trials that are forked share it.
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -117,7 +118,7 @@ def trained(
         loss = F.cross_entropy(forward(weights, x[chosen], policy), y[chosen])
         optimizer.param_groups[0]["lr"] = rate * (1 + np.cos(np.pi * done)) / 2
         optimizer.zero_grad()
-        scale = 1.0 if scaler is None else scaler.get_scale()
+        value, scale = float(loss.detach()), 1.0 if scaler is None else scaler.get_scale()
         objective = loss / problem.positions
         (objective if scaler is None else scaler.scale(objective)).backward()
         if scaler is not None:
@@ -131,7 +132,7 @@ def trained(
             moments.append(
                 Moment(
                     step=step,
-                    loss=float(loss),
+                    loss=value,
                     scale=scale,
                     skipped=skipped,
                     flushed=flushed(gradients, policy.output, scale),
@@ -149,8 +150,8 @@ def trained(
         else:
             skipped += 1
         done = after
-        run.log(step, loss=float(loss), scale=scale, skipped=skipped)
-        run.progress(min(done, 1.0), f"step {step}, loss {float(loss):.4g}")
+        run.log(step, loss=value, scale=scale, skipped=skipped)
+        run.progress(min(done, 1.0), f"step {step}, loss {value:.4g}")
     return Network(
         weights=tuple(w.detach() for w in weights),
         policy=policy,

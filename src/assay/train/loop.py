@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 
 import torch
+import torch._dynamo  # Loaded by the first optimizer in any case; here, trials that are forked share it.
 from torch import nn
 
 from assay.core.run import Run
