@@ -106,6 +106,7 @@ def pack(trees: Sequence[Tree], schema: Schema) -> Packed:
             number_parts[feature, side].append(((start + at).astype(np.uint32), thresholds))
         for feature, at, listed, lists in joined.categories():
             category_parts[feature].append(((start + at).astype(np.uint32), listed, lists))
+        del joined  # before the next one takes memory
 
     # Parts are let go as soon as they are joined: together they are as large as the trees.
     numbers = [_NumericSplits.of(*key, number_parts.pop(key)) for key in sorted(number_parts)]
