@@ -163,3 +163,20 @@ def test_binned_methods_are_as_good_as_the_packages(tree_method):
     theirs = package.XGBRegressor(max_bin=64, n_jobs=1, **settings).fit(X[train], y[train])
     errors = [np.sqrt(np.mean((y[test] - model.predict(X[test])) ** 2)) for model in (ours, theirs)]
     assert errors[0] < 1.02 * errors[1]
+
+
+@pytest.mark.parametrize(
+    "shape", [{"max_depth": 0, "max_leaves": 31, "grow_policy": "lossguide"}, {"max_depth": 5}]
+)
+def test_on_equal_bins_histograms_grow_the_packages_trees(shape):
+    """Products of normals, which no first split tells: any other bins, and the trees are others."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(4000, 6))
+    y = X[:, 0] * X[:, 1] + X[:, 2] ** 2 + rng.logistic(size=4000) > 1
+    codes = np.column_stack([np.searchsorted(np.quantile(x, np.arange(1, 200) / 200), x) for x in X.T])
+    settings = {"tree_method": "hist", "n_estimators": 20, "learning_rate": 0.1, "n_jobs": 1, **shape}
+    ours = XGBoostClassifier(**settings).fit(codes.astype(float), y)
+    theirs = package.XGBClassifier(**settings).fit(codes, y)
+    np.testing.assert_allclose(
+        ours.predict_proba(codes.astype(float)), theirs.predict_proba(codes), atol=1e-5
+    )
