@@ -4,7 +4,7 @@ from collective_worlds import on_ranks
 
 from assay.collectives.bucketing import Span
 from assay.collectives.gloo import Gloo
-from assay.collectives.overlap import Overlap, Workload, measure_overlap, overlap_of
+from assay.collectives.overlap import Overlap, Workload, measure_overlap, overlap_of, text_timeline
 
 WORK = Workload(layers=4, width=16, batch=8, bucket_bytes=2048, steps=2)
 
@@ -13,6 +13,15 @@ def test_exposed_and_hidden():
     found = Overlap(compute=1.0, after=2.0, meanwhile=1.25, alone=(0.5, 0.5), timeline=())
     assert found.exposed == 0.25
     assert found.fraction == 0.75
+
+
+def test_a_timeline_in_text():
+    spans = [Span("backward", 5.0, 5.004), Span("bucket 0", 5.002, 5.008), Span("wait", 5.008, 5.008)]
+    assert text_timeline(spans, width=8).splitlines() == [
+        "backward |####    | 0.0 to 4.0 ms",
+        "bucket 0 |  ######| 2.0 to 8.0 ms",
+        "wait     |       #| 8.0 to 8.0 ms",
+    ]
 
 
 def test_models_are_the_same_everywhere():

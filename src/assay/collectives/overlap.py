@@ -71,6 +71,20 @@ class Overlap:
         return overlap_fraction(self.exposed, self.alone)
 
 
+def text_timeline(spans: Sequence[Span], width: int = 60) -> str:
+    """One line for each span, such as "bucket 0 |  ####  | 3.1 to 5.0 ms"."""
+    begin, end = min(span.start for span in spans), max(span.stop for span in spans)
+    longest = max(len(span.name) for span in spans)
+    scale = width / max(end - begin, 1e-9)
+    lines = []
+    for name, start, stop in spans:
+        first = min(round((start - begin) * scale), width - 1)
+        bar = "#" * max(1, round((stop - begin) * scale) - first)
+        times = f"{1e3 * (start - begin):.1f} to {1e3 * (stop - begin):.1f} ms"
+        lines.append(f"{name:{longest}} |{' ' * first + bar:{width}}| {times}")
+    return "\n".join(lines)
+
+
 def measure_overlap(work: Workload, launch: Callable[[Tensor], Any] | None = None) -> dict[str, Any]:
     """The fields of an `Overlap` as JSON; called on every rank. Arms take turns."""
     generator = torch.Generator().manual_seed(dist.get_rank())
