@@ -58,9 +58,10 @@ def few_labels(seed: int, scale: Scale) -> Mapping[str, float]:
     for share, told in ((_FEW, "few"), (1.0, "all")):
         asked: ImageData = replace(data, labels=share)
         train, test = split(asked, seed)
-        for name, method in (("probe", "efficientnet-probe"), ("scratch", "resnet")):
+        arms = {"probe": ("efficientnet-probe", {"max_images": None}), "scratch": ("resnet", {})}
+        for name, (method, settings) in arms.items():
             run = Run(seed=seed, scale=scale)
-            model = task.fit(task.method(method, asked, {}, scale), train, run)
+            model = task.fit(task.method(method, asked, settings, scale), train, run)
             found[f"{name}, {told} labels"] = task.score(task.predict(model, test, run), test)["accuracy"]
         found[f"advantage, {told} labels"] = found[f"probe, {told} labels"] - found[f"scratch, {told} labels"]
     return found
@@ -82,6 +83,9 @@ claims: tuple[Claim, ...] = (
         shrunk="6,400 images of Fashion-MNIST, twice, where the paper has CIFAR-10 for 160 epochs; 8 and 44 "
         "layers of 8 to 32 channels for 20 and 56 of 16 to 64. After so short a training a deep net that "
         "would get there later looks like one that never does.",
+        finding="In every seed the deep plain net ends above the shallow one, by 0.24 to 0.54 nats, and the "
+        "deep residual net below it. With three seeds the interval of gaps that differ so much reaches below "
+        "the margin of 0.3.",
         seeds=3,
     ),
     Claim(
@@ -97,7 +101,7 @@ claims: tuple[Claim, ...] = (
         ),
         measure=few_labels,
         shrunk="The groups of emoji, drawn by vendors that were not seen, for photographs; "
-        "EfficientNet-Lite0 at 96 pixels and a ResNet of 8 layers for networks of 50 layers and more. Both "
+        "EfficientNet-Lite0 at 64 pixels and a ResNet of 8 layers for networks of 50 layers and more. Both "
         "see few images: the ResNet 24,000 in all, each of them about 50 times where labels are few.",
         seeds=3,
     ),

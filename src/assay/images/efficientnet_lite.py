@@ -185,6 +185,9 @@ class EfficientNetLite0(nn.Module):
         self.head = SameConvolution(below, _HEAD, 1)
         self.num_features = _HEAD
         self.classifier = nn.Linear(_HEAD, num_classes) if num_classes else nn.Identity()
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # The layout in which filters of single channels are faster.
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if pretrained:
             tensors = imagenet_weights()
             if num_classes != 1000:
@@ -202,7 +205,7 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim h w"]:
         """The last map, of stride 32."""
-        x = F.relu6(self.stem(images))
+        x = F.relu6(self.stem(images.contiguous(memory_format=torch.channels_last)))
         for block in self.blocks:
             x = block(x)
         return F.relu6(self.head(x))

@@ -63,6 +63,7 @@ class ViTClassifier(NetworkMethod):
         drop_path_rate: in training, of the last block.
     """
 
+    learning_rate: float = 0.01
     patch_size: int | None = None
     hidden_size: int = 96
     num_layers: int = 4

@@ -24,7 +24,7 @@ from assay.images.training import check_settings, trained
 from assay.train.optimizers import adamw
 from assay.train.seeding import seeded
 
-_BATCH = 64
+_BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,8 @@ class EfficientNetProbe:
         penalties: of the squared weights, per image; the best on a fifth of the images is taken.
     """
 
-    size: int = 96
-    max_images: int | None = None
+    size: int = 64
+    max_images: int | None = 5_000
     penalties: tuple[float, ...] = (1e-3, 1e-2, 1e-1)
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class EfficientNetFineTune:
     """
 
     size: int = 64
-    examples: int = 8_000
+    examples: int = 3_000
     batch_size: int = 64
     learning_rate: float = 0.001
     weight_decay: float = 0.01
