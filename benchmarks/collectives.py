@@ -5,9 +5,9 @@
     python benchmarks/collectives.py --segments the pipelined ring by the size of its segments
 
 Seconds are those of the slowest rank, median [least, largest] of several turns; the contestants take turns,
-so that whatever else the machine does meets all of them, and ratios are of the same turn. Bus bandwidth is as
-nccl-tests defines it. CPU seconds are of all ranks together, system calls included: where ranks share cores
-they decide.
+so that whatever else the machine does meets all of them, and ratios are of the same turn, with quartiles. Bus
+bandwidth is as nccl-tests defines it. CPU seconds are of all ranks together, system calls included: where ranks
+share cores they decide.
 """
 
 import argparse
@@ -44,12 +44,13 @@ METHODS: dict[str, Any] = {
 SEGMENTS: dict[str, Any] = {
     f"segments of {2**k // 2**10} KiB": RingPipelined(segment_bytes=2**k) for k in range(17, 24)
 } | {"gloo": Gloo()}
+Ratios = dict[int, tuple[list[float], float]]
 console = Console(width=110)
 
 
 def turns_for(size: int) -> int:
     """More for short arrays, whose times spread more."""
-    return 60 if size < 2**20 else 15 if size <= 2**24 else 9
+    return 60 if size < 2**20 else 25 if size <= 2**24 else 15
 
 
 def on_rank(methods: Mapping[str, Any], size: int, turns: int) -> dict[str, list[list[float]]]:
@@ -80,9 +81,10 @@ def measured(methods: Mapping[str, Any], ranks: int, size: int) -> dict[str, tup
     return found
 
 
-def compare(methods: Mapping[str, Any], ranks: int, sizes: tuple[int, ...]) -> dict[int, dict[str, float]]:
-    """Prints a table for each number of ranks; the ratios to gloo by size."""
-    ratios: dict[int, dict[str, float]] = {}
+def compare(methods: Mapping[str, Any], ranks: int, sizes: tuple[int, ...]) -> Ratios:
+    """Prints a table; the first method's ratios to gloo by size: quartiles of time, CPU time."""
+    ratios: Ratios = {}
+    first = next(iter(methods))
     sheet = Table(title=f"{ranks} ranks", title_justify="left")
     for heading in ("bytes", "method", "ms", "busbw GB/s", "CPU ms", "time / gloo", "CPU / gloo"):
         sheet.add_column(heading, justify="left" if heading == "method" else "right")
@@ -91,7 +93,7 @@ def compare(methods: Mapping[str, Any], ranks: int, sizes: tuple[int, ...]) -> d
         medians = {name: statistics.median(seconds) for name, (seconds, _) in found.items()}
         # Paired by turn: neighbours in time meet the same machine.
         paired = {
-            name: statistics.median(a / b for a, b in zip(seconds, found["gloo"][0], strict=True))
+            name: statistics.quantiles([a / b for a, b in zip(seconds, found["gloo"][0], strict=True)], n=4)
             for name, (seconds, _) in found.items()
         }
         for name, (seconds, cpu) in found.items():
@@ -103,11 +105,11 @@ def compare(methods: Mapping[str, Any], ranks: int, sizes: tuple[int, ...]) -> d
                 spread,
                 f"{busbw:.3f}",
                 f"{1e3 * cpu:.2f}",
-                f"{paired[name]:.2f}",
+                "{1:.2f} [{0:.2f}, {2:.2f}]".format(*paired[name]),
                 f"{cpu / found['gloo'][1]:.2f}",
             )
         sheet.add_section()
-        ratios[size] = paired
+        ratios[size] = (paired[first], found[first][1] / found["gloo"][1])
     console.print(sheet)
     return ratios
 
@@ -127,10 +129,13 @@ def main() -> None:
     ratios = {ranks: compare(METHODS, ranks, FULL if asked.full else SIZES) for ranks in RANKS}
     console.print(f"target: ring-pipelined at most {TARGET} of gloo's time from {FROM:,} bytes up")
     for ranks, by_size in ratios.items():
-        for size, paired in by_size.items():
+        for size, ((low, middle, high), cpu) in by_size.items():
             if size >= FROM:
-                met = "met" if paired["ring-pipelined"] <= TARGET else "missed"
-                console.print(f"{ranks} ranks, {size:>11,} bytes: {paired['ring-pipelined']:.2f}  {met}")
+                met = "met" if middle <= TARGET else "missed"
+                console.print(
+                    f"{ranks} ranks, {size:>11,} bytes: {middle:.2f} [{low:.2f}, {high:.2f}]  {met}; "
+                    f"CPU {cpu:.2f}"
+                )
 
 
 if __name__ == "__main__":
