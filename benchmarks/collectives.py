@@ -6,8 +6,8 @@
 
 Seconds are those of the slowest rank, median [least, largest] of several turns; the contestants take turns,
 so that whatever else the machine does meets all of them, and ratios are of the same turn, with quartiles. Bus
-bandwidth is as nccl-tests defines it. CPU seconds are of all ranks together, system calls included: where ranks
-share cores they decide.
+bandwidth is as nccl-tests defines it. CPU seconds are of all ranks together, system calls included: where
+ranks share cores they decide.
 """
 
 import argparse
