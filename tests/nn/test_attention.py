@@ -44,14 +44,16 @@ def test_equals_loops(tokens, kind):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("tokens", [8, 48])
-@pytest.mark.parametrize("with_bias", [False, True])
-def test_value_and_gradients_are_those_of_torch(dtype, tokens, with_bias):
+@pytest.mark.parametrize("kind", ["free", "bias", "causal"])
+def test_value_and_gradients_are_those_of_torch(dtype, tokens, kind):
     inputs = [drawn(2, 3, tokens, 8, seed=s, dtype=dtype).requires_grad_() for s in range(3)]
-    bias = drawn(3, tokens, tokens, seed=4, dtype=dtype).requires_grad_() if with_bias else None
+    bias = drawn(3, tokens, tokens, seed=4, dtype=dtype).requires_grad_() if kind == "bias" else None
     cotangent = drawn(2, 3, tokens, 8, seed=5, dtype=dtype)
     wanted = [*inputs] if bias is None else [*inputs, bias]
-    ours = attend(*inputs, bias=bias)
-    theirs = torch.nn.functional.scaled_dot_product_attention(*inputs, attn_mask=bias)
+    ours = attend(*inputs, bias=bias, causal=kind == "causal")
+    theirs = torch.nn.functional.scaled_dot_product_attention(
+        *inputs, attn_mask=bias, is_causal=kind == "causal"
+    )
     tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 5e-2}[dtype]
     assert torch.allclose(ours, theirs, rtol=tolerance, atol=tolerance)
     for a, b in zip(
