@@ -25,6 +25,7 @@ from assay.image_text.text_transformer import (
     blocks,
     end_of_text,
     picked,
+    state_at,
     text_names,
 )
 from assay.nn.checkpoint import NameTable, fill, read_config, read_tensors, write_checkpoint
@@ -114,9 +115,10 @@ class CLIPVision(nn.Module):
             patches = patches.gather(1, keep[:, :, None].expand(-1, -1, patches.shape[2]))
         first = self.class_embedding + self.position_embedding.weight[0]
         x = self.pre_norm(torch.cat([first.expand(len(images), 1, -1), patches], dim=1))
-        for block in self.blocks:
+        *before, last = self.blocks
+        for block in before:
             x = block(x)
-        return self.post_norm(x[:, 0])
+        return self.post_norm(state_at(last, x, torch.zeros(len(x), dtype=torch.int64, device=x.device)))
 
     def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         """As `embed`."""
@@ -163,9 +165,8 @@ class CLIPModel(nn.Module):
 
     def encode_text(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
         """Texts in the common space, of any length: the states at their end tokens."""
-        states = self.text_model(tokens)
         ends = end_of_text(tokens, self.config.text_config.eos_token_id)
-        return self.text_projection(states[torch.arange(len(states), device=states.device), ends])
+        return self.text_projection(self.text_model.at(tokens, ends))
 
     def forward(self, images: Tensor, tokens: Tensor) -> Float[Tensor, "images texts"]:
         """The logits of every image with every text."""

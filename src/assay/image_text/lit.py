@@ -48,7 +48,7 @@ class LiT(TwoTowers):
     """
 
     image: str | ImageConfig = "efficientnet-lite0"
-    examples: int = 150_000
+    examples: int = 100_000
     batch_size: int = 512
     learning_rate: float = 0.02
     locked: bool = True

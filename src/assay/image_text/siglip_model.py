@@ -176,7 +176,8 @@ class SigLIPText(nn.Module):
                 f"expected texts filled up to {self.config.max_position_embeddings} tokens, with which the "
                 f"features are trained, got {tokens.shape[1]}"
             )
-        return self.head(self.transformer(tokens)[:, -1])
+        last = torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
+        return self.head(self.transformer.at(tokens, last))
 
 
 VISION_NAMES: tuple[Pair, ...] = (

@@ -12,9 +12,11 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from assay.nn.attention import attend
 from assay.nn.checkpoint import Pair
 from assay.nn.transformer import Block
 
@@ -78,15 +80,72 @@ class TextTransformer(nn.Module):
         Raises:
             ValueError: the texts are longer than the tower has positions.
         """
+        x = self._embedded(tokens)
+        for block in self.blocks:
+            x = block(x, causal=self.causal)
+        return self.norm(x)
+
+    def at(
+        self, tokens: Int[Tensor, "batch length"], places: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch width"]:
+        """One state of each text, without what no such state depends on.
+
+        That is the last block's output at other places and, if a token sees only those before it, all that
+        stands behind the farthest place: filling a text up costs nothing.
+
+        Args:
+            tokens: of the texts.
+            places: which state of each.
+        """
+        if self.causal:
+            tokens = tokens[:, : int(places.max()) + 1]
+        x = self._embedded(tokens)
+        *before, last = self.blocks
+        for block in before:
+            x = block(x, causal=self.causal)
+        behind = None
+        if self.causal:
+            behind = torch.arange(x.shape[1], device=x.device)[None] > places[:, None]
+        return self.norm(state_at(last, x, places, behind))
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
         length = tokens.shape[1]
         if length > self.config.max_position_embeddings:
             raise ValueError(
                 f"expected at most {self.config.max_position_embeddings} tokens, got {length}: cut the texts"
             )
-        x = self.token_embedding(tokens) + self.position_embedding.weight[:length]
-        for block in self.blocks:
-            x = block(x, causal=self.causal)
-        return self.norm(x)
+        return self.token_embedding(tokens) + self.position_embedding.weight[:length]
+
+
+def state_at(
+    block: Any,
+    x: Float[Tensor, "batch tokens width"],
+    places: Int[Tensor, " batch"],
+    hidden: Bool[Tensor, "batch tokens"] | None = None,
+) -> Float[Tensor, "batch width"]:
+    """What a `Block` makes of one token of each row: the others are only keys and values.
+
+    Args:
+        block: see `assay.nn.transformer.Block`; without dropped paths.
+        x: the tokens before it.
+        places: of the token of each row.
+        hidden: what the token does not see; None for nothing.
+    """
+    rows = torch.arange(len(x), device=x.device)
+    normed, attention = block.norm1(x), block.attention
+    weight, bias, width = attention.qkv.weight, attention.qkv.bias, x.shape[2]
+
+    def heads(y: Tensor) -> Tensor:
+        return y.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+
+    q = heads(F.linear(normed[rows, places], weight[:width], bias[:width])[:, None])
+    k, v = map(heads, F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1))
+    mask = None
+    if hidden is not None:
+        mask = torch.zeros_like(hidden, dtype=q.dtype).masked_fill(hidden, -torch.inf)[:, None, None]
+    mixed = attend(q, k, v, bias=mask).transpose(1, 2).flatten(1)
+    z = x[rows, places] + attention.out(mixed)
+    return z + block.mlp(block.norm2(z))
 
 
 def blocks(config: Any) -> list[Block]:

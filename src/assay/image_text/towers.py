@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -61,8 +60,7 @@ class Causal(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch width"]:
         """The features."""
-        ends = end_of_text(tokens, self.config.eos_token_id)
-        return self.transformer(tokens)[torch.arange(len(tokens), device=tokens.device), ends]
+        return self.transformer.at(tokens, end_of_text(tokens, self.config.eos_token_id))
 
 
 @dataclass(frozen=True, kw_only=True)
