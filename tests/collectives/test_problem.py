@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
-from assay.collectives.problem import Problem, parse_size
+from assay.collectives.problem import EPSILON, Problem, parse_size
 from assay.data.table import ContractError
 
 
@@ -64,6 +65,11 @@ def test_has_values_of_its_own_for_each_rank_and_seed():
     whole = Problem(bytes=4000, dtype="uint8").block(0, 0)
     assert set(np.unique(whole)) == set(range(9))
     assert len(Problem(bytes=2**26).block(0, 0)) == 2**16
+
+
+@pytest.mark.parametrize("dtype", EPSILON)
+def test_epsilon_is_the_distance_from_one_to_the_next_number(dtype):
+    assert EPSILON[dtype] == torch.finfo(getattr(torch, dtype)).eps
 
 
 def test_is_kept_and_told_apart(tmp_path):

@@ -90,15 +90,15 @@ class TestBoard:
     def test_metrics_are_those_of_the_definitions(self, board):
         for row in board.rows:
             assert list(row.results[0].metrics) == [metric.name for metric in board.metrics]
-            for seconds, speed in zip(row.values("seconds"), row.values("bus bandwidth"), strict=True):
-                assert speed == pytest.approx(2**16 / seconds / 1e9)
+            for time, speed in zip(row.values("time"), row.values("bus bandwidth"), strict=True):
+                assert speed == pytest.approx(2**16 / (1e-3 * time) / 1e9)
             assert row.values("identical ranks") == (1.0, 1.0)
-        assert board.row("ring").values("bytes sent") == (2**16, 2**16)
-        assert board.row("halving-doubling").values("bytes sent") == (2**16, 2**16)
+        assert board.row("ring").values("sent per rank") == (2**16, 2**16)
+        assert board.row("halving-doubling").values("sent per rank") == (2**16, 2**16)
 
     def test_a_wrong_sum_shows(self, board):
-        assert min(board.row("Doubled").values("numeric error")) > 0.5
-        assert max(board.row("ring").values("numeric error")) < 1e-6
+        assert min(board.row("Doubled").values("numeric error")) > 0.5 * 2**23
+        assert 0 < max(board.row("ring").values("numeric error")) < 2
 
     def test_has_pictures(self, board):
         assert [figure.title for figure in board.figures] == [

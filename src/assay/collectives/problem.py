@@ -14,6 +14,7 @@ from assay.core.files import write_json
 from assay.data.table import ContractError
 
 ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "uint8": 1}
+EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 _BLOCK = 2**16  # Values repeat after so many, so that a large array costs a copy and not a draw.
 

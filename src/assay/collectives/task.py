@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from assay.collectives.problem import Problem, parse_size
+from assay.collectives.problem import EPSILON, Problem, parse_size
 from assay.core.board import Board
 from assay.core.method import locate
 from assay.core.method import settings as settings_of
@@ -82,10 +82,10 @@ class Collectives(Task):
     def metrics(self, data: Problem) -> Sequence[Metric]:
         """The time first."""
         return (
-            Metric("seconds", "lower", "s"),
+            Metric("time", "lower", "ms"),
             Metric("bus bandwidth", "higher", "GB/s"),
-            Metric("bytes sent", "lower", "bytes"),
-            Metric("numeric error", "lower"),
+            Metric("sent per rank", "lower", "bytes"),
+            Metric("numeric error", "lower", "eps"),
             Metric("identical ranks", "higher"),
         )
 
@@ -127,14 +127,17 @@ class Collectives(Task):
         return model.outcome
 
     def score(self, outputs: "Outcome", test: Problem) -> Mapping[str, float]:
-        """Every metric of `metrics`, by the definitions in `assay.collectives.metrics`."""
+        """Every metric of `metrics`, by the definitions in `assay.collectives.metrics`.
+
+        The error is in units of the dtype's epsilon, the distance from 1 to the next number.
+        """
         from assay.collectives.metrics import bus_bandwidth
 
         return {
-            "seconds": outputs.seconds,
+            "time": 1e3 * outputs.seconds,
             "bus bandwidth": bus_bandwidth("all_reduce", test.bytes, outputs.seconds, test.ranks) / 1e9,
-            "bytes sent": float(outputs.bytes_sent),
-            "numeric error": outputs.error,
+            "sent per rank": float(outputs.bytes_sent),
+            "numeric error": outputs.error / EPSILON.get(test.dtype, 1.0),
             "identical ranks": float(outputs.identical),
         }
 
