@@ -8,15 +8,24 @@ from assay.core.task import Task
 TASKS: dict[str, str] = {
     "tabular": "assay.tabular.task:task",
     "density": "assay.density.task:task",
+    "images": "assay.images.task:task",
+    "image-text": "assay.image_text.task:task",
     "control": "assay.control.task:task",
     "estimation": "assay.estimation.task:task",
+    "attention": "assay.attention.task:task",
+    "collectives": "assay.collectives.task:task",
+    "precision": "assay.precision.task:task",
 }
 
 CLAIMS: dict[str, str] = {
     "tabular": "assay.tabular.claims:claims",
     "density": "assay.density.claims:claims",
+    "images": "assay.images.claims:claims",
+    "image-text": "assay.image_text.claims:claims",
     "control": "assay.control.claims:claims",
     "estimation": "assay.estimation.claims:claims",
+    "collectives": "assay.collectives.claims:claims",
+    "precision": "assay.precision.claims:claims",
 }
 
 

@@ -334,3 +334,25 @@ def test_device_and_precision_reach_the_methods_and_make_other_trials(tmp_path):
     for wrong in ({"device": "gpu"}, {"precision": "fp8"}):
         with pytest.raises(ValueError, match="expected a"):
             race(tmp_path, "mean", **wrong)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """The centre, and a file that says from when to when it was looked for."""
+
+    folder: str
+
+    def fit(self, train, *, run):
+        start = time.monotonic()
+        time.sleep(1.0)
+        (Path(self.folder) / f"{os.getpid()}.txt").write_text(f"{start} {time.monotonic()}")
+        return Centre(0.0)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_where_times_are_compared_trials_wait_for_each_other(tmp_path, monkeypatch, alone):
+    monkeypatch.setattr(toy_task.Toy, "alone", alone)
+    monkeypatch.setattr("assay.core.comparison.cores", lambda: 2)
+    race(tmp_path, Stretch(folder=str(tmp_path)), jobs=None)
+    one, two = sorted(tuple(map(float, p.read_text().split())) for p in tmp_path.glob("*.txt"))
+    assert (two[0] >= one[1]) == alone

@@ -66,7 +66,7 @@ class Fit(Command):
         from assay.core.budget import Budget
         from assay.core.comparison import installed_methods, named_entrant
         from assay.core.files import atomic_folder, write_json
-        from assay.core.run import Run, torchrun
+        from assay.core.run import Run, torchrun, within
 
         if self.out.exists() and not _is_replaceable(self.out):
             raise ValueError(f"--out {self.out}: it exists and holds no model that `assay fit` wrote")
@@ -74,9 +74,6 @@ class Fit(Command):
         task = catalog.task(self.task)
         settings = parse_settings(self.set)
         with Waiting(f"fitting {self.method}") as waiting:
-            data = task.load(self.data, scale=self.scale, **self.options.given())
-            name, external = self.method, installed_methods(task)
-            chosen = named_entrant(task, data, name, name, {name: settings}, external, self.scale)
             budget = Budget.parse(self.budget) if self.budget else None
             rank, world, local = torchrun()
             run = Run(
@@ -91,6 +88,10 @@ class Fit(Command):
                 sharded=self.shard,
                 progress=waiting.progress,
             )
+            with within(run):
+                data = task.load(self.data, scale=self.scale, **self.options.given())
+            name, external = self.method, installed_methods(task)
+            chosen = named_entrant(task, data, name, name, {name: settings}, external, self.scale)
             run.start_clock()
             model = task.fit(chosen.method, data, run)
             if rank != 0:

@@ -8,11 +8,11 @@ import collections.abc
 import dataclasses
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 import docstring_parser
-from tyro.conf import FlagConversionOff, OmitArgPrefixes, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from assay.app.command import Command, literal, pair
 from assay.core.task import Task
@@ -26,15 +26,12 @@ class Options:
 
     def given(self) -> dict[str, Any]:
         """What differs from the defaults, as `compare` and the task's `load` take it."""
-        values = {field.name: (field, getattr(self, field.name)) for field in dataclasses.fields(self)}
-        return {
-            name: field.metadata["read"](f"--{name}", value)
-            for name, (field, value) in values.items()
-            if name != "option" and value != field.default
-        } | {
-            name: literal(value)
-            for name, value in (pair(text, "--option", "NAME=VALUE") for text in getattr(self, "option", ()))
-        }
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                found |= field.metadata["read"](field.name, value)
+        return found
 
 
 def with_options(command: type[Command], task: Task) -> type[Command]:
@@ -58,7 +55,6 @@ def options_of(task: Task) -> type[Options]:
         p.arg_name: p.description or ""
         for p in docstring_parser.parse(inspect.getdoc(task.load) or "").params
     }
-    hints = typing.get_type_hints(task.load)
     fields: list[Any] = []
     for name, parameter in inspect.signature(task.load).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
@@ -66,20 +62,22 @@ def options_of(task: Task) -> type[Options]:
                 UseAppendAction[tuple[str, ...]],
                 arg(metavar="NAME=VALUE", help=f"One more: {_sentence(about.get(name, ''))}"),
             ]
-            fields.append(("option", hint, dataclasses.field(default=())))
+            fields.append(("option", hint, dataclasses.field(default=(), metadata={"read": _further})))
         elif parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "scale":
-            fields.append(_field(name, hints[name], parameter.default, _sentence(about.get(name, ""))))
+            fields += _fields(name, parameter.annotation, parameter.default, _sentence(about.get(name, "")))
     return dataclasses.make_dataclass("TaskOptions", fields, bases=(Options,), kw_only=True)
 
 
-def _field(name: str, hint: Any, default: Any, about: str) -> tuple[str, Any, Any]:
-    """A dataclass's field for one of `load`'s parameters."""
+def _fields(name: str, hint: Any, default: Any, about: str) -> list[tuple[str, Any, Any]]:
+    """The fields of a dataclass for one of `load`'s parameters: one, or two for a choice left to the data."""
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     optional = len(kinds) < len(get_args(hint)) and get_origin(hint) is not typing.Literal
     kind = kinds[0] if optional and len(kinds) == 1 else hint
     outer = get_origin(kind) or kind
     metavar, read = name.upper().replace("_", "-"), _as_it_is
-    told: list[Any] = []
+    if kind is bool:  # A flag; without a default, one more that says no.
+        fields = [_named(name, bool, False, "", _as_it_is, about)]
+        return fields + ([_named(f"no_{name}", bool, False, "", _no, "Not so.")] if default is None else [])
     if outer in (collections.abc.Mapping, dict):
         kind, default, metavar, read = tuple[str, ...], (), "NAME=VALUE ...", _mapping
     elif outer in (collections.abc.Sequence, list, tuple):
@@ -90,20 +88,17 @@ def _field(name: str, hint: Any, default: Any, about: str) -> tuple[str, Any, An
     elif outer is typing.Literal:
         metavar = "|".join(map(str, get_args(kind)))
         kind = kind | None if default is None else kind
-    elif kind is bool and default is None:
-        kind, metavar = bool | None, "True|False"
-        told.append(FlagConversionOff)
     elif kind in _PLAIN:
-        metavar = "" if kind is bool else metavar
         kind = kind | None if optional else kind
     else:  # Of several types: a text that is read as a literal.
-        kind, read = str | None, _literal
-    hint_text = "" if default in (None, (), False) else f"(default: {default})"
-    default = None if read is _literal else default
-    told.append(arg(help=about, help_behavior_hint=hint_text, metavar=metavar or None))
-    annotated: Any = kind
-    for each in told:
-        annotated = Annotated[annotated, each]
+        kind, default, read = str | None, None, _literal
+    return [_named(name, kind, default, metavar, read, about)]
+
+
+def _named(name: str, kind: Any, default: Any, metavar: str, read: Any, about: str) -> tuple[str, Any, Any]:
+    """Name, annotated type and default of a field, whose value `read` turns into what `load` takes."""
+    hint = "" if default in (None, (), False) else f"(default: {default})"
+    annotated = Annotated[kind, arg(help=about, help_behavior_hint=hint, metavar=metavar or None)]
     return name, annotated, dataclasses.field(default=default, metadata={"read": read})
 
 
@@ -112,13 +107,21 @@ def _sentence(about: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _as_it_is(option: str, value: Any) -> Any:
-    return value
+def _as_it_is(name: str, value: Any) -> dict[str, Any]:
+    return {name: value}
 
 
-def _literal(option: str, text: str) -> Any:
-    return literal(text)
+def _no(name: str, value: bool) -> dict[str, Any]:
+    return {name.removeprefix("no_"): False}
 
 
-def _mapping(option: str, texts: Sequence[str]) -> Mapping[str, Any]:
-    return {name: literal(value) for name, value in (pair(text, option, "NAME=VALUE") for text in texts)}
+def _literal(name: str, text: str) -> dict[str, Any]:
+    return {name: literal(text)}
+
+
+def _mapping(name: str, texts: Sequence[str]) -> dict[str, Any]:
+    return {name: {key: literal(value) for key, value in (pair(t, f"--{name}", "NAME=VALUE") for t in texts)}}
+
+
+def _further(name: str, texts: Sequence[str]) -> dict[str, Any]:
+    return {key: literal(value) for key, value in (pair(text, f"--{name}", "NAME=VALUE") for text in texts)}

@@ -32,6 +32,7 @@ class Attention(Task):
     name = "attention"
     question = "Which method computes attention fastest at this shape, in how much memory?"
     default_data = "gpt2"
+    alone = True
     methods: ClassVar[Mapping[str, str]] = {
         "naive": "assay.attention.methods:Naive",
         "online": "assay.attention.methods:Online",
@@ -53,21 +54,20 @@ class Attention(Task):
         keys: int | None = None,
         dtype: Dtype | None = None,
         gradients: bool | None = None,
-        device: str | None = None,
     ) -> Problem:
         """The problem of a shape.
 
         Args:
-            source, shape: either of them: a shape such as "4x16x4096x64", or gpt2, bert-base, vit-l16 or
-                llama-3-8b for one layer of that model. None for gpt2, at full scale for llama-3-8b.
+            source: a shape, as `shape`; or a Problem. None for gpt2, at full scale for llama-3-8b.
+            shape: batch, heads, queries and width such as 4x16x4096x64; or gpt2, bert-base, vit-l16 or
+                llama-3-8b for one layer of that model.
             scale: "smoke" makes the default's shape small.
             causal: a query does not see later keys; None for what the model does, else false.
             left: how many earlier keys a query sees; None for all.
             kv_heads: heads of keys and values; None for the model's, else as many as of queries.
             keys: how many keys there are; None for as many as queries.
-            dtype: fp16, bf16, fp32 or fp64; None for fp32 on a CPU, and bf16 on a GPU.
+            dtype: fp16, bf16, fp32 or fp64; None for the comparison's precision.
             gradients: time the backward pass too.
-            device: cpu or cuda; None for cuda where there is one.
 
         Raises:
             ContractError: no such shape, or settings that do not go together.
@@ -83,12 +83,10 @@ class Attention(Task):
             given |= _SMOKE if scale == "smoke" else {}
         else:
             given = parse_shape(str(named))
-        device = device or _device()
-        if device.partition(":")[0] not in ("cpu", "cuda"):
-            raise ContractError(f"device must be cpu or cuda, got {device!r}")
-        if device != "cpu" and _device() == "cpu":
-            raise ContractError(f"device {device}: there is no GPU here")
-        given |= {"device": device, "dtype": dtype or ("fp32" if device == "cpu" else "bf16")}
+        around = Run()
+        if around.device != "cpu" and _device() == "cpu":
+            raise ContractError(f"device {around.device}: there is no GPU here")
+        given |= {"device": around.device, "dtype": dtype or around.precision}
         options = {
             "causal": causal,
             "left": left,

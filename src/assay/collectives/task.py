@@ -30,6 +30,7 @@ class Collectives(Task):
     name = "collectives"
     question = "Which all-reduce is fastest for arrays of this size on this machine?"
     default_data = "random"
+    alone = True
     methods: ClassVar[Mapping[str, str]] = {
         "ring": "assay.collectives.ring:Ring",
         "ring-pipelined": "assay.collectives.ring_pipelined:RingPipelined",

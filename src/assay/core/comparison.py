@@ -16,7 +16,7 @@ from assay.core.board import Board, Row
 from assay.core.budget import Budget
 from assay.core.environment import cores, environment, physical_memory
 from assay.core.progress import Display
-from assay.core.run import Precision, Run, Scale, check_surroundings
+from assay.core.run import Precision, Run, Scale, check_surroundings, within
 from assay.core.scheduler import Limits, run_trials
 from assay.core.task import Task
 from assay.core.trial import Result, Store, Trial
@@ -65,7 +65,7 @@ def compare(
         budget: the same for all, such as "60s" or "1000steps"; None for what each method asks for.
         peers: add the installed peers.
         jobs: trials at the same time; None for as many as `threads` leaves room for on this machine, and one
-            on a GPU.
+            on a GPU or where the task compares times.
         on: "ray" hands the trials to the Ray cluster of `ray.init()`.
         runs: folder of finished trials; what is there is not run again.
         scale: of a default data set and of the methods' own sizes.
@@ -84,12 +84,13 @@ def compare(
     check_surroundings(device, precision)
     task = catalog.task(task) if isinstance(task, str) else task
     _check_options(task, options)
-    with Waiting(f"{task.name}: reading the data") if progress else contextlib.nullcontext():
+    waiting = Waiting(f"{task.name}: reading the data") if progress else contextlib.nullcontext()
+    with within(Run(device=device, precision=precision)), waiting:
         loaded = task.load(data, scale=scale, **options)
     entrants = _entrants(task, loaded, methods, settings or {}, peers, scale)
     chosen = _seeds(seeds)
     limit = Budget.parse(budget) if budget is not None else None
-    jobs = jobs or (max(1, cores() // threads) if device == "cpu" else 1)
+    jobs = jobs or (1 if task.alone or device != "cpu" else max(1, cores() // threads))
     limits = Limits(seconds=time_limit, memory=memory_limit or int(0.9 * physical_memory()) // jobs)
     store = Store(Path(runs).resolve())
     live_data = getattr(loaded, "live", False)

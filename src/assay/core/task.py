@@ -78,6 +78,8 @@ class Task(ABC):
     """Name on the command line -> what `method` builds from, usually "package.module:Class"."""
     peers: ClassVar[Mapping[str, Any]] = {}
     """The same for other libraries' answers."""
+    alone: ClassVar[bool] = False
+    """Whether trials wait for each other unless told otherwise, because their times are the question."""
 
     # Data
 
