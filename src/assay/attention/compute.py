@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from assay.attention import flash1, flash2, online, recompute
@@ -48,8 +49,14 @@ class Plan:
             start_q, start_k = end_q, end_k
 
 
-def forward(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, plan: Plan) -> tuple[Tensor, Tensor]:
-    """out [B, Hq, Nq, Dv] in the dtype of q, and the natural log-sum-exp [B, Hq, Nq]."""
+def forward(
+    q: Float[Tensor, "b h nq d"],
+    k: Float[Tensor, "b kv nk d"],
+    v: Float[Tensor, "b kv nk dv"],
+    pattern: Pattern,
+    plan: Plan,
+) -> tuple[Float[Tensor, "b h nq dv"], Float[Tensor, "b h nq"]]:
+    """out in the dtype of q, and the natural log-sum-exp."""
     if plan.schedule == "triton":
         from assay.attention import triton_launch
 
@@ -67,13 +74,13 @@ def forward(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, plan: Plan) -> tu
 
 
 def backward(
-    dout: Tensor,
-    dlse: Tensor | None,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    lse: Tensor,
+    dout: Float[Tensor, "b h nq dv"],
+    dlse: Float[Tensor, "b h nq"] | None,
+    q: Float[Tensor, "b h nq d"],
+    k: Float[Tensor, "b kv nk d"],
+    v: Float[Tensor, "b kv nk dv"],
+    out: Float[Tensor, "b h nq dv"],
+    lse: Float[Tensor, "b h nq"],
     pattern: Pattern,
     plan: Plan,
     *,

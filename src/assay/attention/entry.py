@@ -171,8 +171,8 @@ def attend(
     if method not in get_args(Method) or method == "sdpa":
         own = ", ".join(name for name in get_args(Method) if name != "sdpa")
         raise ValueError(f"expected one of {own} as a method, got {method!r}")
-    # The window cuts small tiles more closely.
-    sizes = sizes or Sizes() if pattern.window == (-1, -1) else Sizes(rows=128)
+    if sizes is None:  # A window cuts small tiles more closely.
+        sizes = Sizes() if pattern.window == (-1, -1) else Sizes(rows=128)
     plan = Plan(method, sizes, deterministic=deterministic)
     return operator.apply(q, k, v, pattern, plan)
 

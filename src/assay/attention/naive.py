@@ -13,6 +13,7 @@ Reference:
 
 import math
 
+from jaxtyping import Float
 from torch import Tensor
 
 from assay.attention.operands import computing
@@ -20,12 +21,17 @@ from assay.attention.pattern import Pattern
 
 
 def naive_attention(
-    q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, *, upcast: bool = True
-) -> tuple[Tensor, Tensor]:
-    """out [B, Hq, Nq, Dv] in the dtype of q, and the natural log-sum-exp [B, Hq, Nq].
+    q: Float[Tensor, "b h nq d"],
+    k: Float[Tensor, "b kv nk d"],
+    v: Float[Tensor, "b kv nk dv"],
+    pattern: Pattern,
+    *,
+    upcast: bool = True,
+) -> tuple[Float[Tensor, "b h nq dv"], Float[Tensor, "b h nq"]]:
+    """out in the dtype of q, and the natural log-sum-exp.
 
     Args:
-        q, k, v: [B, Hq, Nq, D], [B, Hkv, Nk, D] and [B, Hkv, Nk, Dv].
+        q, k, v: operands; h is a multiple of kv.
         pattern: scale, window, masks, bias.
         upcast: compute in float32 (or float64) whatever the dtype; else in the operands' own, softmax aside,
             as a user without a fused kernel would.

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from assay.attention.operands import LOG2E, Operands, Sizes, slices
@@ -54,12 +55,14 @@ class State:
             fresh=True,
         )
 
-    def absorb(self, scores: Tensor, values: Tensor) -> None:
+    def absorb(
+        self, scores: Float[Tensor, "heads rows keys"], values: Float[Tensor, "heads keys dim"]
+    ) -> None:
         """Takes in a block of keys: m' = max(m, max s), a = 2^(m - m'), l' = a l + sum p, o' = a o + p v.
 
         Args:
-            scores: [heads, rows, keys] in units of ln 2; overwritten.
-            values: [heads, keys, Dv].
+            scores: in units of ln 2; overwritten.
+            values: of these keys.
         """
         m = torch.maximum(self.m, scores.amax(-1, keepdim=True))
         p = scores.sub_(m).exp2_()
@@ -86,8 +89,13 @@ class State:
         return (self.m + self.l.log2()).mul(LN2).squeeze(-1)
 
 
-def merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention over the union of two disjoint sets of keys: out [..., rows, Dv] and lse [..., rows].
+def merge(
+    out: Float[Tensor, "*heads rows dim"],
+    lse: Float[Tensor, "*heads rows"],
+    other: Float[Tensor, "*heads rows dim"],
+    other_lse: Float[Tensor, "*heads rows"],
+) -> tuple[Float[Tensor, "*heads rows dim"], Float[Tensor, "*heads rows"]]:
+    """Attention over the union of two disjoint sets of keys: out and lse.
 
     Args:
         out, lse, other, other_lse: attention over each set, with natural log-sum-exp; minus infinity says

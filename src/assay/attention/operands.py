@@ -64,7 +64,7 @@ class Operands:
         self.num_heads = self.batches * self.q_heads
         self.dtype = computing(q.dtype)
         self.device = q.device
-        self._q, self._k, self._v = (x.reshape(-1, *x.shape[2:]) for x in (q, k, v))
+        self._q, self._k, self._v = (x.flatten(0, 1) for x in (q, k, v))
         self._group = self.q_heads // self.kv_heads
         self._outside: dict[tuple[int, int, int], Tensor | None] = {}
         self._scratch: list[Tensor] = []

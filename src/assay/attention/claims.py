@@ -1,0 +1,116 @@
+"""What the papers say about attention, as comparisons that can fail.
+
+The margins were written before the experiments were run; the records are in `claims/records/attention`.
+"""
+
+from assay.core.claim import Claim, Measure, Prediction
+
+_MILAKOV = "Milakov, Gimelshein. Online normalizer calculation for softmax. 2018. arXiv:1805.02867v2"
+_FLASH1 = (
+    "Dao, Fu, Ermon, Rudra, Re. FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness. "
+    "NeurIPS 2022. arXiv:2205.14135v2"
+)
+_FLASH2 = (
+    "Dao. FlashAttention-2: Faster Attention with Better Parallelism and Work Partitioning. ICLR 2024. "
+    "arXiv:2307.08691v1"
+)
+_FLASH3 = (
+    "Shah, Bikshandi, Zhang, Thakkar, Ramani, Dao. FlashAttention-3: Fast and Accurate Attention with "
+    "Asynchrony and Low-precision. NeurIPS 2024. arXiv:2407.08608v2"
+)
+_CPU = "On one thread of a CPU, where the papers have a GPU with fast memory on chip"
+
+
+def _experiment(name: str) -> Measure:
+    """The experiment of this name, imported when it is run: listing claims must not import torch."""
+
+    def measure(seed: int, scale):
+        from assay.attention import experiments
+
+        return getattr(experiments, name)(seed, scale)
+
+    return measure
+
+
+claims: tuple[Claim, ...] = (
+    Claim(
+        name="attention/memory-linear",
+        statement="The memory of attention with gradients grows with the square of the length where the "
+        "scores are kept, and with the length itself in FlashAttention.",
+        source=f"{_FLASH1}, Theorem 1 and Figure 3 (right)",
+        predictions=(
+            Prediction(greater="naive", margin=1.7),
+            Prediction(greater="naive", smaller="flash1", margin=0.6),
+            Prediction(greater="naive", smaller="flash2", margin=0.6),
+            Prediction(greater="minus flash2", margin=-1.25),
+        ),
+        measure=_experiment("memory_slopes"),
+        shrunk=f"{_CPU}: slopes, on logarithmic scales, of the resident memory beyond operands and results "
+        "from 1,024 to 4,096 tokens of one head; tiles of a fixed size make the slope of FlashAttention less "
+        "than 1.",
+    ),
+    Claim(
+        name="attention/flash-faster-than-naive",
+        statement="FlashAttention is faster than attention that keeps its scores, and the more so the longer "
+        "the sequence.",
+        source=f"{_FLASH1}, Figure 3 (left)",
+        predictions=(
+            Prediction(greater="naive / flash2 at 2048", margin=1.5),
+            Prediction(greater="naive / flash2 at 2048", smaller="naive / flash2 at 128", margin=0.5),
+        ),
+        measure=_experiment("speed_against_naive"),
+        shrunk=f"{_CPU}: causal, with gradients, 4 heads of 64, float32; ratios of CPU seconds in turns.",
+    ),
+    Claim(
+        name="attention/flash2-faster-than-flash1",
+        statement="FlashAttention 2 is faster than FlashAttention 1.",
+        source=f"{_FLASH2}, Section 4.1 (about twice as fast)",
+        predictions=(Prediction(greater="flash1 / flash2", margin=1.1),),
+        measure=_experiment("second_against_first"),
+        shrunk=f"{_CPU}: causal, forward only, 4 heads of 64 and 2,048 tokens, float32; one thread has "
+        "nothing to gain from blocks that can run in parallel, which is most of what is new.",
+    ),
+    Claim(
+        name="attention/fewer-divisions",
+        statement="FlashAttention 2 divides once where FlashAttention 1 divides at every block of keys.",
+        source=f"{_FLASH2}, Section 3.1 (first of the two tweaks)",
+        predictions=(
+            Prediction(greater="flash1 / flash2", smaller="blocks of keys", margin=-0.01),
+            Prediction(greater="blocks of keys", smaller="flash1 / flash2", margin=-0.01),
+        ),
+        measure=_experiment("divisions"),
+        shrunk="Counted, at 1,024 tokens with 8 blocks of keys; nothing depends on the size.",
+    ),
+    Claim(
+        name="attention/causal-halves-the-blocks",
+        statement="About half of the blocks of a causal mask are never visited.",
+        source=f"{_FLASH2}, Section 3.1 (causal masking)",
+        predictions=(Prediction(greater="all / causal", margin=1.8),),
+        measure=_experiment("causal_blocks"),
+        shrunk="Counted, at 4,096 tokens in blocks of 128.",
+    ),
+    Claim(
+        name="attention/one-pass-of-constant-memory",
+        statement="Online softmax needs one pass over the keys, and memory that does not depend on how many "
+        "there are.",
+        source=f"{_MILAKOV}, Algorithm 3 (and Rabe, Staats, arXiv:2112.05682v3, Section 2, with values)",
+        predictions=(
+            Prediction(greater="minus growth", margin=-1.05),
+            Prediction(greater="minus error", margin=-1e-12),
+        ),
+        measure=_experiment("online_rows_memory"),
+        shrunk="A stream of 256 and of 16,384 keys for 16 rows, float64, in blocks of 64; the largest tensor "
+        "that is made, as a ratio.",
+    ),
+    Claim(
+        name="attention/half-precision-error",
+        statement="In half precision FlashAttention is more exact than attention written out in the same "
+        "dtype, because what it keeps between blocks is float32.",
+        source=f"{_FLASH3}, Table 3 (root mean square error 3.2e-4 for standard attention, 1.9e-4 for "
+        "FlashAttention 2)",
+        predictions=(Prediction(greater="naive / flash2", margin=1.3),),
+        measure=_experiment("half_precision_error"),
+        shrunk="The paper's inputs, normal, and to one entry in a thousand a normal number of a hundred times "
+        "the variance added, at 1,024 tokens of one head of 64; softmax is float32 in both, as in the paper.",
+    ),
+)
