@@ -75,13 +75,13 @@ class TwoTowers:
     dim: int = 256
     length: int = 24
     languages: str | None = None
-    examples: int = 160_000
+    examples: int = 100_000
     batch_size: int = 128
     learning_rate: float = 0.03
     adam_learning_rate: float = 0.01
     weight_decay: float = 0.0
     warmup: float = 0.05
-    augment: bool = False
+    augment: bool = True
     micro_batch: int | None = None
 
     def __post_init__(self) -> None:
