@@ -68,8 +68,8 @@ class Bench:
         return recall(ranks(scores, self.question.image_groups, self.question.text_groups), k)
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """Settings, small at smoke scale."""
-        return ({**_TINY, "batch_size": 16} if self.smoke else {}) | changes
+        """Settings, small at smoke scale; no arm of an experiment augments."""
+        return ({**_TINY, "batch_size": 16} if self.smoke else {}) | {"augment": False} | changes
 
     def lit(self, **changes: Any) -> LiT:
         """LiT on pictures of 64 pixels, as they are kept."""
@@ -189,7 +189,7 @@ def nouns(seed: int, scale: Scale) -> Mapping[str, float]:
     began = time.process_time()
     clip = CLIP(**bench.settings(text="transformer", examples=examples)).fit(bench.train, run=bench.run)
     middle = time.process_time()
-    own = {"pretraining": examples, "pretraining_batch_size": 128, "augment": False}
+    own = {"pretraining": examples, "pretraining_batch_size": 128}
     catlip = CatLIP(**settings | own)
     with seeded(bench.run):
         known = catlip.pretrain(bench.train, bench.run)

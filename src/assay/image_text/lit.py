@@ -50,6 +50,7 @@ class LiT(TwoTowers):
     image: str | ImageConfig = "efficientnet-lite0"
     examples: int = 100_000
     batch_size: int = 512
+    augment: bool = False
     learning_rate: float = 0.02
     locked: bool = True
     views: int = 1

@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.board import Board
-from assay.core.method import locate
-from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
 from assay.data.table import ContractError
@@ -58,6 +56,7 @@ class ImageText(Task):
         "catlip": "assay.image_text.catlip:CatLIP",
         "dfn": "assay.image_text.dfn:DFN",
     }
+    sizes: ClassVar[Mapping[Scale, Mapping[str, Any]]] = {"smoke": _SMOKE, "full": _FULL}
 
     def load(
         self,
@@ -116,18 +115,6 @@ class ImageText(Task):
         elif _LABEL in data.columns:
             names += ["zero-shot"]
         return tuple(Metric(name, "higher") for name in names)
-
-    def method(self, name: str, data: Any, settings: Mapping[str, Any], scale: Scale = "default") -> Any:
-        """The method called `name`; at smoke scale small and short, at full scale long."""
-        cls = locate({**self.methods, **self.peers}[name])
-        known = settings_of(cls())
-        for key in settings:
-            if key not in known:
-                raise ValueError(
-                    f"{name} has no setting {key!r}; it has {', '.join(sorted(known)) or 'none'}"
-                )
-        changes = {"smoke": _SMOKE, "default": {}, "full": _FULL}[scale]
-        return cls(**{key: value for key, value in changes.items() if key in known} | dict(settings))
 
     def available(self, name: str) -> str | None:
         """None when the method can run here, else which package is missing."""
