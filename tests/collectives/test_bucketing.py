@@ -7,7 +7,7 @@ import torch.distributed as dist
 from collective_worlds import on_ranks
 from torch import nn
 
-from assay.collectives.bucketing import GradientBuckets, plan
+from assay.collectives.bucketing import GradientBuckets, plan, same_weights
 from assay.collectives.link import link_of
 
 ROWS, RANKS, STEPS = 12, 3, 6
@@ -60,7 +60,8 @@ def trained(found):
     for name in ("even", "late", "accumulated", "uneven", "tiny buckets"):
         net = model(seed=rank)
         size = {"tiny buckets": 1, "accumulated": 200}.get(name, 2**20)
-        buckets = GradientBuckets(net, bucket_bytes=size, overlap=name != "late")
+        same_weights(net)
+        buckets = GradientBuckets(net.named_parameters(), bucket_bytes=size, overlap=name != "late")
         found.setdefault("buffers", net.statistics.tolist())
         sgd = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
         calls = len(link_of().records)
@@ -90,6 +91,7 @@ class Branchy(nn.Module):
     def __init__(self):
         super().__init__()
         self.first, self.second = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)
+        self.third = nn.Linear(1, 1, bias=False)
 
     def forward(self, x, second):
         return (self.second if second else self.first)(x).sum()
@@ -98,13 +100,14 @@ class Branchy(nn.Module):
 def unused(found):
     rank = dist.get_rank()
     net = Branchy()
-    buckets = GradientBuckets(net, find_unused=True)
+    buckets = GradientBuckets(net.named_parameters(), find_unused=True)
     net(torch.ones(1, 2), second=rank == 0).backward()
     buckets.wait_all()
-    found["unused"] = gradients(net)
+    found["unused"] = torch.cat([net.first.weight.grad[0], net.second.weight.grad[0]]).tolist()
+    found["used nowhere"] = net.third.weight.grad is None
     buckets.remove()
     net.zero_grad()
-    strict = GradientBuckets(net)
+    strict = GradientBuckets(net.named_parameters())
     net(torch.ones(1, 2), second=True).backward()
     try:
         strict.wait_all()
@@ -117,7 +120,7 @@ def shuffled(found):
     dawdling = random.Random(dist.get_rank())
     parameters = [nn.Parameter(torch.zeros(3)) for _ in range(5)]
     net = nn.ParameterList(parameters)
-    buckets = GradientBuckets(net, bucket_bytes=12)
+    buckets = GradientBuckets(net.named_parameters(), bucket_bytes=12)
     order = list(range(5))
     dawdling.shuffle(order)
     for index in order:
@@ -125,15 +128,21 @@ def shuffled(found):
     buckets.wait_all()
     found["order"] = order
     found["shuffled"] = [p.grad.tolist() for p in parameters]
-    try:
-        GradientBuckets(nn.ParameterList([torch.zeros(1), torch.zeros(1).double()]))
-    except ValueError as error:
-        found["kinds"] = str(error)
+
+
+def mixed(found):
+    """Parameters of two types, and one that does not learn."""
+    net = nn.ParameterDict({"a": torch.zeros(2), "b": torch.zeros(2).double(), "c": torch.zeros(2)})
+    net["c"].requires_grad_(False)
+    buckets = GradientBuckets(net.named_parameters())
+    (net["a"].sum() * dist.get_rank() + net["b"].sum()).backward()
+    buckets.wait_all()
+    found["mixed"] = [buckets.names, net["a"].grad.tolist(), net["b"].grad.tolist()]
 
 
 def everything():
     found = {}
-    for part in (trained, unused, shuffled):
+    for part in (trained, unused, shuffled, mixed):
         part(found)
     return found
 
@@ -152,6 +161,9 @@ class TestPlan:
         assert plan([3, 100, 3, 3], 8) == [[3, 2], [1], [0]]
         assert plan([1, 1], 0) == [[1], [0]]
         assert plan([], 8) == []
+
+    def test_kinds_do_not_mix(self):
+        assert plan([4, 4, 4, 4], 8, ["x", "y", "x", "x"]) == [[3, 2], [1], [0]]
 
     def test_every_tensor_is_in_one_bucket(self):
         sizes = np.random.default_rng(0).integers(1, 50, 40).tolist()
@@ -184,12 +196,15 @@ class TestTraining:
     def test_parameters_without_gradient(self, told):
         for rank in told:
             assert rank["unused"] == pytest.approx([2 / 3, 2 / 3, 1 / 3, 1 / 3])
-            assert rank["missing"].startswith("parameter 'first.weight' has no gradient in this step")
+            assert rank["used nowhere"]
+            assert "has no gradient in this step; find_unused=True counts it as zero" in rank["missing"]
+            assert "'third.weight'" in rank["missing"]
 
     def test_the_order_of_launch_is_the_order_of_the_buckets(self, told):
         assert len({tuple(rank["order"]) for rank in told}) > 1
         for rank in told:
             assert rank["shuffled"] == [[index + 1.0] * 3 for index in range(5)]
 
-    def test_mixed_types_are_refused(self, told):
-        assert told[0]["kinds"].startswith("expected parameters of one dtype on one device, got")
+    def test_types_have_buckets_of_their_own(self, told):
+        for rank in told:
+            assert rank["mixed"] == [[["b"], ["a"]], [1.0, 1.0], [1.0, 1.0]]

@@ -26,7 +26,7 @@ def gradients(kind):
     buckets = None
     model = net
     if kind == "buckets":
-        buckets = GradientBuckets(net, bucket_bytes=20_000)
+        buckets = GradientBuckets(net.named_parameters(), bucket_bytes=20_000)
     else:
         model = DistributedDataParallel(net, bucket_cap_mb=0.02)
         if kind == "ring":

@@ -16,7 +16,7 @@ Reference:
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -37,22 +37,34 @@ class Span(NamedTuple):
     stop: float
 
 
-def plan(sizes: Sequence[int], most: int) -> list[list[int]]:
+def plan(sizes: Sequence[int], most: int, kinds: Sequence[Hashable] | None = None) -> list[list[int]]:
     """Which tensors share a bucket: from the last to the first, as many as fit, never a part of one.
 
     Args:
         sizes: bytes of the tensors in the order in which they were registered.
         most: bytes of a bucket; a larger tensor has one of its own.
+        kinds: of the tensors; only those of one kind share a bucket. None for all the same.
     """
     buckets: list[list[int]] = []
-    filled = most
+    newest: dict[Hashable, tuple[list[int], int]] = {}
     for index in reversed(range(len(sizes))):
+        kind = None if kinds is None else kinds[index]
+        bucket, filled = newest.get(kind, ([], most))
         if filled + sizes[index] > most:
-            buckets.append([])
-            filled = 0
-        buckets[-1].append(index)
-        filled += sizes[index]
+            bucket, filled = [], 0
+            buckets.append(bucket)
+        bucket.append(index)
+        newest[kind] = bucket, filled + sizes[index]
     return buckets
+
+
+def same_weights(model: nn.Module, group: dist.ProcessGroup | None = None) -> None:
+    """Makes a model's weights and buffers those of rank 0."""
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            whole = tensor.detach().contiguous()
+            broadcast(whole.view(-1).view(torch.uint8), group=group)
+            tensor.copy_(whole)
 
 
 @dataclass(eq=False)
@@ -61,29 +73,31 @@ class _Bucket:
     names: list[str]
     buffer: Tensor
     views: list[Tensor]
+    used: Tensor | None
     waiting: set[int] = field(default_factory=set)
     work: Any = None
     launched: float = 0.0
 
 
 class GradientBuckets:
-    """Averages the gradients of a model over ranks, bucket by bucket, while they are computed.
+    """Averages gradients over ranks, bucket by bucket, while the others are computed.
 
-    Weights and buffers become those of rank 0 first. After the backward pass call `wait_all`, then step.
+    Call `same_weights` once before the training, and `wait_all` between each backward pass and its step.
 
     Args:
-        model: the same on every rank.
+        named: names and parameters, the same on every rank, as `model.named_parameters()` gives them.
         bucket_bytes: of a bucket at most.
         group: of ranks; None for all.
         launch: begins the sum of a tensor over the ranks, in place, and gives a handle with `wait()`; None
             for the pipelined ring.
         overlap: launch as soon as a bucket is ready; False launches all in `wait_all`.
-        find_unused: parameters without a gradient count as zero instead of being an error.
+        find_unused: a parameter without a gradient counts as zero instead of being an error; one that no
+            rank has used keeps none.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        named: Iterable[tuple[str, nn.Parameter]],
         *,
         bucket_bytes: int = BUCKET_BYTES,
         group: dist.ProcessGroup | None = None,
@@ -100,20 +114,13 @@ class GradientBuckets:
         """Of this rank's gradients: its examples x ranks / all examples, where batches differ."""
         self.timeline: list[Span] = []
         """When each bucket of the latest step was under way."""
-        self._syncing = True
-        with torch.no_grad():
-            for tensor in (*model.parameters(), *model.buffers()):
-                whole = tensor.detach().contiguous()
-                broadcast(whole.view(-1).view(torch.uint8), group=group)
-                tensor.copy_(whole)
-        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        kinds = {(p.dtype, p.device) for _, p in named}
-        if len(kinds) != 1:
-            raise ValueError(f"expected parameters of one dtype on one device, got {sorted(map(str, kinds))}")
-        self._buckets = [
-            _bucket([named[index] for index in group_])
-            for group_ in plan([p.nbytes for _, p in named], bucket_bytes)
-        ]
+        self.active = True
+        """Whether backward passes send their gradients; while False they are only accumulated."""
+        learned = [(name, p) for name, p in named if p.requires_grad]
+        planned = plan(
+            [p.nbytes for _, p in learned], bucket_bytes, [(p.dtype, p.device) for _, p in learned]
+        )
+        self._buckets = [_bucket([learned[index] for index in bucket], find_unused) for bucket in planned]
         self._next = 0
         self._hooks = [
             p.register_post_accumulate_grad_hook(functools.partial(self._ready, bucket, slot))
@@ -129,11 +136,11 @@ class GradientBuckets:
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
         """Gradients of backward passes inside are only accumulated; the next one outside sends them."""
-        self._syncing = False
+        self.active = False
         try:
             yield
         finally:
-            self._syncing = True
+            self.active = True
 
     def wait_all(self) -> None:
         """Returns when every gradient is the average over the ranks.
@@ -159,11 +166,12 @@ class GradientBuckets:
                 ended = record.started + record.seconds
             self.timeline.append(Span(f"bucket {number}", bucket.launched, ended))
             bucket.buffer.div_(self._ranks)
-            for parameter, view in zip(bucket.parameters, bucket.views, strict=True):
-                if parameter.grad is None:
+            used = [True] * len(bucket.views) if bucket.used is None else (bucket.used > 0).tolist()
+            for parameter, view, anywhere in zip(bucket.parameters, bucket.views, used, strict=True):
+                if anywhere and parameter.grad is None:
                     parameter.grad = view.clone()
-                else:
-                    parameter.grad.copy_(view)
+                elif anywhere:
+                    parameter.grad.copy_(view)  # type: ignore[union-attr]
             bucket.waiting = set(range(len(bucket.parameters)))
             bucket.work = None
         self._next = 0
@@ -178,7 +186,7 @@ class GradientBuckets:
             hook.remove()
 
     def _ready(self, bucket: _Bucket, slot: int, parameter: nn.Parameter) -> None:
-        if not self._syncing:
+        if not self.active:
             return
         bucket.waiting.discard(slot)
         if self._overlap:
@@ -195,18 +203,26 @@ class GradientBuckets:
                     view.zero_()
                 else:
                     torch.mul(parameter.grad, self.weight, out=view)
+            if bucket.used is not None:
+                bucket.used.copy_(torch.tensor([p.grad is not None for p in bucket.parameters]))
             bucket.launched = time.perf_counter()
             bucket.work = self._launch(bucket.buffer)
             self._next += 1
 
 
-def _bucket(named: Sequence[tuple[str, nn.Parameter]]) -> _Bucket:
+def _bucket(named: Sequence[tuple[str, nn.Parameter]], find_unused: bool) -> _Bucket:
     parameters = [p for _, p in named]
-    buffer = torch.empty(
-        sum(p.numel() for p in parameters), dtype=parameters[0].dtype, device=parameters[0].device
+    sizes = [p.numel() for p in parameters]
+    marks = len(parameters) if find_unused else 0  # Behind the gradients: how many ranks have each.
+    first = parameters[0]
+    buffer = torch.empty(sum(sizes) + marks, dtype=first.dtype, device=first.device)
+    *parts, used = buffer.split([*sizes, marks])
+    views = [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]
+    return _Bucket(
+        parameters=parameters,
+        names=[name for name, _ in named],
+        buffer=buffer,
+        views=views,
+        used=used if find_unused else None,
+        waiting=set(range(len(parameters))),
     )
-    views = [
-        part.view(p.shape)
-        for part, p in zip(buffer.split([p.numel() for p in parameters]), parameters, strict=True)
-    ]
-    return _Bucket(parameters, [name for name, _ in named], buffer, views, set(range(len(parameters))))

@@ -1,5 +1,6 @@
 """How much communication the backward pass hides: steps without it, with it afterwards, with it meanwhile."""
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,15 +90,13 @@ def measure_overlap(work: Workload, launch: Callable[[Tensor], Any] | None = Non
     """The fields of an `Overlap` as JSON; called on every rank. Arms take turns."""
     generator = torch.Generator().manual_seed(dist.get_rank())
     inputs = torch.randn(work.batch, work.width, generator=generator)
-    plain = work.model()
-    late, early = work.model(), work.model()
+    plain, late, early = work.model(), work.model(), work.model()
+    sent = functools.partial(GradientBuckets, bucket_bytes=work.bucket_bytes, launch=launch)
+    meanwhile = sent(early.named_parameters())
     arms = {
         "compute": (plain, None),
-        "after": (
-            late,
-            GradientBuckets(late, bucket_bytes=work.bucket_bytes, launch=launch, overlap=False),
-        ),
-        "meanwhile": (early, GradientBuckets(early, bucket_bytes=work.bucket_bytes, launch=launch)),
+        "after": (late, sent(late.named_parameters(), overlap=False)),
+        "meanwhile": (early, meanwhile),
     }
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     timeline: list[Span] = []
@@ -112,7 +111,7 @@ def measure_overlap(work: Workload, launch: Callable[[Tensor], Any] | None = Non
     begin = timeline[0].start
     return {
         **{name: median(times) for name, times in seconds.items()},
-        "alone": _alone(arms["meanwhile"][1], work.steps),
+        "alone": _alone(meanwhile, work.steps),
         "timeline": [(name, start - begin, stop - begin) for name, start, stop in timeline],
     }
 
@@ -151,8 +150,7 @@ def _step(model: nn.Module, inputs: Tensor, buckets: GradientBuckets | None) -> 
     ]
 
 
-def _alone(buckets: GradientBuckets | None, steps: int) -> list[float]:
-    assert buckets is not None
+def _alone(buckets: GradientBuckets, steps: int) -> list[float]:
     found = []
     for number in range(len(buckets.names)):
         times = []

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from assay.collectives.problem import EPSILON, Problem, parse_size
 from assay.core.board import Board
-from assay.core.method import locate
 from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
@@ -30,6 +29,7 @@ class Collectives(Task):
     name = "collectives"
     question = "Which all-reduce is fastest for arrays of this size on this machine?"
     default_data = "random"
+    alone = True
     alone = True
     methods: ClassVar[Mapping[str, str]] = {
         "ring": "assay.collectives.ring:Ring",
@@ -89,17 +89,6 @@ class Collectives(Task):
             Metric("numeric error", "lower", "eps"),
             Metric("identical ranks", "higher"),
         )
-
-    def method(self, name: str, data: Problem, settings: Mapping[str, Any], scale: Scale = "default") -> Any:
-        """The method called `name`."""
-        cls = locate(self.methods[name])
-        known = settings_of(cls())
-        for key in settings:
-            if key not in known:
-                raise ValueError(
-                    f"{name} has no setting {key!r}; it has {', '.join(sorted(known)) or 'none'}"
-                )
-        return cls(**settings)
 
     def accept(self, method: Any, data: Problem) -> Any:
         """A user's own object (or class) with `sum(tensor)`, in place over torch's default process group.
