@@ -48,6 +48,25 @@ def test_a_large_image_gets_a_coarse_stem(coloured):
     assert network.config.stem == "imagenet"
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_only_hidden_matrices_are_decayed(name, shapes):
+    network = METHODS[name].network(shapes)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    decayed, seen = set(), set()
+    for group in METHODS[name].optimizer(network).param_groups:
+        seen |= {names[id(parameter)] for parameter in group["params"]}
+        if group["weight_decay"]:
+            decayed |= {names[id(parameter)] for parameter in group["params"]}
+    assert seen == set(names.values())
+    tables = ("cls_token", "position_embeddings", "bias_table", "classifier")
+    expected = {
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.ndim >= 2 and not any(table in name for table in tables)
+    }
+    assert decayed == expected
+
+
 def test_a_plain_net_has_no_shortcut(shapes):
     network = ResNetClassifier(shortcuts=False, depth=14).network(shapes)
     assert isinstance(network, ResNet)

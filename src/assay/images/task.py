@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from assay.core.board import Board
-from assay.core.method import locate
-from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
 from assay.data.labelled import LabelledImages, read_labelled
@@ -66,6 +64,7 @@ class Images(Task):
         "efficientnet-probe": "assay.images.pretrained:EfficientNetProbe",
         "efficientnet-fine-tune": "assay.images.pretrained:EfficientNetFineTune",
     }
+    sizes: ClassVar[Mapping[Scale, Mapping[str, Any]]] = _SETTINGS
 
     def load(
         self,
@@ -136,20 +135,6 @@ class Images(Task):
         if len(data.classes) > _TOP:
             found.append(Metric(f"top-{_TOP} accuracy", "higher"))
         return found
-
-    def method(
-        self, name: str, data: ImageData, settings: Mapping[str, Any], scale: Scale = "default"
-    ) -> Any:
-        """The method called `name`, of a size that fits the scale."""
-        cls = locate({**self.methods, **self.peers}[name])
-        known = settings_of(cls())
-        for key in settings:
-            if key not in known:
-                raise ValueError(
-                    f"{name} has no setting {key!r}; it has {', '.join(sorted(known)) or 'none'}"
-                )
-        sized = {key: value for key, value in _SETTINGS[scale].items() if key in known}
-        return cls(**sized | dict(settings))
 
     def split(self, data: ImageData, seed: int) -> tuple[LabelledImages, LabelledImages]:
         """Training and test part; see `assay.images.contract.split`."""

@@ -32,7 +32,7 @@ class NetworkMethod:
         batch_size: images per step.
         learning_rate: of Muon, which has the hidden matrices.
         adam_learning_rate: of AdamW, which has everything else.
-        weight_decay: of tensors with two dimensions or more.
+        weight_decay: of the hidden matrices; of tokens, tables, gains and biases there is none.
         shift: pixels by which an image is moved at most in training.
         flip: whether it is mirrored half of the time.
     """
@@ -68,24 +68,28 @@ class NetworkMethod:
         """
         with seeded(run):
             network = self.network(data).to(run.device)
-            optimizer = muon(
-                network,
-                self.learning_rate,
-                self.adam_learning_rate,
-                weight_decay=self.weight_decay,
-                adam_weight_decay=self.weight_decay,
-            )
             return trained(
                 network,
                 self.preprocessing(data),
                 data,
                 run,
-                optimizer=optimizer,
+                optimizer=self.optimizer(network),
                 examples=self.examples,
                 batch_size=self.batch_size,
                 shift=self.shift,
                 flip=self.flip,
             )
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Muon for hidden matrices, and AdamW without decay for the rest."""
+        return muon(
+            network,
+            self.learning_rate,
+            self.adam_learning_rate,
+            weight_decay=self.weight_decay,
+            adam_weight_decay=0.0,
+            exclude=("bias_table",),  # Its rows are places, and no inputs.
+        )
 
 
 def check_settings(method: Any, *, positive: Sequence[str], not_negative: Sequence[str]) -> None:
