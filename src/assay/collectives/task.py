@@ -30,7 +30,6 @@ class Collectives(Task):
     question = "Which all-reduce is fastest for arrays of this size on this machine?"
     default_data = "random"
     alone = True
-    alone = True
     methods: ClassVar[Mapping[str, str]] = {
         "ring": "assay.collectives.ring:Ring",
         "ring-pipelined": "assay.collectives.ring_pipelined:RingPipelined",
