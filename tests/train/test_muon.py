@@ -48,6 +48,11 @@ class TestOrthogonalized:
         for matrix, found in zip(matrices, together, strict=True):
             assert torch.allclose(orthogonalized(matrix[None])[0], found, atol=1e-14)
 
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_one_alone_is_one_of_many(self, shape):
+        matrix = random(*shape)
+        assert torch.allclose(orthogonalized(matrix), orthogonalized(matrix[None])[0], atol=1e-14)
+
     def test_zero_stays_zero_and_the_input_is_left_alone(self):
         matrix = random(3, 3)
         kept = matrix.clone()
@@ -117,6 +122,16 @@ class TestStep:
         peer = torch.optim.AdamW(theirs, lr=0.01, weight_decay=0.1, betas=(0.8, 0.99), fused=True)
         for a, b in zip(run(Muon([group]), ours), run(peer, theirs), strict=True):
             assert torch.equal(a, b)
+
+    def test_large_matrices_go_alone_to_the_same_end(self, monkeypatch):
+        found = []
+        for small in (0, 1 << 17):
+            monkeypatch.setattr("assay.train.muon._SMALL", small)
+            parameters = start(torch.float64)
+            group = {"params": parameters, "lr": 0.1, "weight_decay": 0.0, "muon": True}
+            found.append(run(Muon([group]), parameters))
+        for a, b in zip(*found, strict=True):
+            assert torch.allclose(a, b, atol=1e-12)
 
     def test_parameters_without_gradients_stay(self):
         used, unused = start(torch.float32, [(3, 3), (3, 3)])

@@ -58,7 +58,17 @@ FP16 = Format("fp16", 5, 10)
 BF16 = Format("bf16", 8, 7)
 
 
+_TYPES = {FP16: torch.float16, BF16: torch.bfloat16}
+
+
 def rounded(values: Tensor, format: Format) -> Tensor:
+    """What `emulated` gives, by torch's own cast where it has the format, which is many times faster."""
+    if format in _TYPES and values.dtype == torch.float32:
+        return values.detach().to(_TYPES[format]).float()
+    return emulated(values, format)
+
+
+def emulated(values: Tensor, format: Format) -> Tensor:
     """The float32 tensor of the numbers of `format` that are nearest to `values`.
 
     Args:

@@ -9,13 +9,12 @@ Reference:
     Verified: torch.amp.GradScaler, equal step for step on scripted and random overflows, with ranks too.
 """
 
-import math
 import warnings
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Step(NamedTuple):
@@ -82,11 +81,11 @@ class LossScaler:
         if any(g.dtype == torch.float16 for g in gradients):
             raise TypeError("expected gradients in float32: keep the parameters in float32 and use autocast")
         worst = torch.zeros(1, device=self._scale.device)
-        if gradients:
-            inverse = self._scale.double().reciprocal().float()
-            torch._foreach_mul_(gradients, inverse.squeeze())  # pyright: ignore[reportPrivateImportUsage]
-            greatest = nn.utils.get_total_norm(gradients, math.inf)
-            worst = (~torch.isfinite(greatest)).float().reshape(1).to(worst.device)
+        inverse = self._scale.double().reciprocal().float()
+        for dtype in {g.dtype for g in gradients}:
+            alike = [g for g in gradients if g.dtype == dtype]
+            # Multiplies, and sets `worst` to 1 if something is not finite, in one pass over them.
+            torch._amp_foreach_non_finite_check_and_unscale_(alike, worst, inverse)  # pyright: ignore
         if dist.is_initialized() and dist.get_world_size() > 1:
             dist.all_reduce(worst, dist.ReduceOp.MAX)  # All ranks skip, or none.
         self._found = worst

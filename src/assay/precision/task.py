@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from assay.core.board import Board
-from assay.core.method import locate
-from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
 from assay.data.labelled import LabelledImages, read_labelled
@@ -48,6 +46,7 @@ class PrecisionTask(Task):
         "bf16-pure": "assay.precision.bf16_pure:BF16Pure",
         "bf16-stochastic": "assay.precision.bf16_stochastic:BF16Stochastic",
     }
+    sizes: ClassVar[Mapping[Scale, Mapping[str, Any]]] = {"smoke": _SMOKE}
 
     def load(
         self,
@@ -107,18 +106,6 @@ class PrecisionTask(Task):
             Metric("stagnation", "lower"),
             Metric("skipped steps", "lower"),
         )
-
-    def method(self, name: str, data: Problem, settings: Mapping[str, Any], scale: Scale = "default") -> Any:
-        """The method called `name`; at smoke scale small and for 60 steps."""
-        cls = locate({**self.methods, **self.peers}[name])
-        known = settings_of(cls())
-        for key in settings:
-            if key not in known:
-                raise ValueError(
-                    f"{name} has no setting {key!r}; it has {', '.join(sorted(known)) or 'none'}"
-                )
-        smaller = _SMOKE if scale == "smoke" else {}
-        return cls(**{**smaller, **settings})
 
     def split(self, data: Problem, seed: int) -> tuple[Problem, Problem]:
         """Three quarters of the images to learn from, and one to be tested on."""

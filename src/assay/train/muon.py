@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from assay.train.division import divided_as, whole
@@ -35,28 +36,32 @@ Scale = Literal["original", "match_rms_adamw"]
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
+_SMALL = 1 << 17  # numbers of a matrix; larger ones keep the hardware busy alone
+
+
 def orthogonalized(
-    matrices: Tensor,
+    matrices: Float[Tensor, "*count rows columns"],
     *,
     steps: int = 5,
     coefficients: tuple[float, float, float] = COEFFICIENTS,
     eps: float = 1e-7,
-) -> Tensor:
+) -> Float[Tensor, "*count rows columns"]:
     """`matrices` with all singular values moved close to 1, in their own precision.
 
     Args:
-        matrices: [count, rows, columns].
+        matrices: one, or many of one shape.
         steps: rounds of the iteration.
         coefficients: a, b, c of the polynomial a s + b s^3 + c s^5.
         eps: least norm, so that zeros stay zeros.
     """
     a, b, c = coefficients
-    tall = matrices.shape[1] > matrices.shape[2]
+    tall = matrices.shape[-2] > matrices.shape[-1]
     X = matrices.mT if tall else matrices
-    X = X / X.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=eps)
+    plus_product = torch.addmm if X.ndim == 2 else torch.baddbmm
     for _ in range(steps):
         A = X @ X.mT
-        X = torch.baddbmm(X, torch.baddbmm(A, A, A, beta=b, alpha=c), X, beta=a)
+        X = plus_product(X, plus_product(A, A, A, beta=b, alpha=c), X, beta=a)
     return X.mT if tall else X
 
 
@@ -69,8 +74,8 @@ class Muon(torch.optim.Optimizer):
         nesterov: look ahead by one step of the running mean.
         ns_steps: rounds of the Newton-Schulz iteration.
         scale: factor by shape; with "match_rms_adamw" learning rates of AdamW can be used.
-        dtype: of the iteration; None for bfloat16 on an accelerator and the gradient's own type on the CPU,
-            where bfloat16 is often slower.
+        dtype: of the iteration; None for bfloat16 where the hardware multiplies in it, else the gradient's
+            own type. Gradients in float64 keep it.
 
     Raises:
         ValueError: momentum or scale is not what it can be.
@@ -119,7 +124,7 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _step(self, group: dict[str, Any]) -> None:
-        equal: dict[Any, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        alike: dict[Any, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
@@ -127,20 +132,34 @@ class Muon(torch.optim.Optimizer):
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(parameter)
             mean = state["momentum"].lerp_(parameter.grad, 1 - self.momentum)
-            update = parameter.grad.lerp(mean, self.momentum) if self.nesterov else mean
-            update = whole(update)
-            key = (update.shape[0], update[0].numel(), update.dtype, update.device)
-            equal[key].append((parameter, update))
-        for (rows, columns, dtype, device), found in equal.items():  # Equal shapes go through it together.
-            chosen = self.dtype or (dtype if device.type == "cpu" else torch.bfloat16)
-            matrices = torch.stack([update.reshape(rows, columns) for _, update in found])
-            steps = orthogonalized(matrices.to(chosen), steps=self.ns_steps).to(dtype)
-            for (parameter, update), step in zip(found, steps, strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                step = divided_as(parameter, step.reshape(update.shape))
-                parameter.add_(step, alpha=-group["lr"] * self._factor(rows, columns))
+            update = whole(parameter.grad.lerp(mean, self.momentum) if self.nesterov else mean)
+            if update.numel() > _SMALL:
+                self._move(group, [(parameter, update)])
+            else:  # Small ones of one shape go through the iteration together.
+                alike[update.shape, update.dtype, update.device].append((parameter, update))
+        for found in alike.values():
+            self._move(group, found)
+
+    def _move(self, group: dict[str, Any], found: list[tuple[Tensor, Tensor]]) -> None:
+        """Moves parameters of one shape by their updates."""
+        _, first = found[0]
+        rows, columns, dtype = first.shape[0], first[0].numel(), first.dtype
+        chosen = self.dtype or (torch.bfloat16 if _multiplies_bfloat16(dtype, first.device) else dtype)
+        matrices = [update.reshape(rows, columns).to(chosen) for _, update in found]
+        together = torch.stack(matrices) if len(matrices) > 1 else matrices[0]
+        steps = orthogonalized(together, steps=self.ns_steps).reshape(-1, *first.shape)
+        for (parameter, _), step in zip(found, steps, strict=True):
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            parameter.add_(divided_as(parameter, step), alpha=-group["lr"] * self._factor(rows, columns))
 
     def _factor(self, rows: int, columns: int) -> float:
         if self.scale == "original":
             return math.sqrt(max(1.0, rows / columns))
         return 0.2 * math.sqrt(max(rows, columns))
+
+
+def _multiplies_bfloat16(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether matrices of a type are multiplied faster in bfloat16 there."""
+    if dtype == torch.float64:
+        return False
+    return device.type != "cpu" or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
