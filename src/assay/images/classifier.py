@@ -29,6 +29,7 @@ NETWORKS = {
     "Swin": "assay.images.swin:Swin",
     "EfficientNetLite0": "assay.images.efficientnet_lite:EfficientNetLite0",
     "PixelLinear": "assay.images.pixel_linear:PixelLinear",
+    "TransformersResNet": "assay.images.peers:TransformersResNet",
 }
 """The networks that a `NetworkClassifier` may have, by the names of their classes."""
 

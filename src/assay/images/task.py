@@ -3,6 +3,7 @@
 The data contract: pictures of one size with a label each; at least two classes of two pictures.
 """
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -63,6 +64,9 @@ class Images(Task):
         "swin": "assay.images.from_scratch:SwinClassifier",
         "efficientnet-probe": "assay.images.pretrained:EfficientNetProbe",
         "efficientnet-fine-tune": "assay.images.pretrained:EfficientNetFineTune",
+    }
+    peers: ClassVar[Mapping[str, str]] = {
+        "transformers-resnet": "assay.images.peers:TransformersResNetClassifier",
     }
     sizes: ClassVar[Mapping[Scale, Mapping[str, Any]]] = _SETTINGS
 
@@ -135,6 +139,11 @@ class Images(Task):
         if len(data.classes) > _TOP:
             found.append(Metric(f"top-{_TOP} accuracy", "higher"))
         return found
+
+    def available(self, name: str) -> str | None:
+        """None when the method can run here, else the package that is missing."""
+        missing = name in self.peers and importlib.util.find_spec("transformers") is None
+        return "transformers" if missing else None
 
     def split(self, data: ImageData, seed: int) -> tuple[LabelledImages, LabelledImages]:
         """Training and test part; see `assay.images.contract.split`."""
