@@ -17,7 +17,6 @@ from assay.attention.problem import SHAPES, Dtype, Problem, parse_shape
 from assay.core.board import Board
 from assay.core.files import write_json
 from assay.core.method import locate
-from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
 from assay.data.table import ContractError
@@ -112,16 +111,6 @@ class Attention(Task):
             Metric("max error", "lower"),
             Metric("GFLOP/s", "higher"),
         )
-
-    def method(self, name: str, data: Problem, settings: Mapping[str, Any], scale: Scale = "default") -> Any:
-        """The method called `name`."""
-        cls = locate(self.methods[name])
-        known = settings_of(cls())
-        for key in settings:
-            if key not in known:
-                there = f"it has {', '.join(sorted(known))}" if known else "it has none"
-                raise ValueError(f"{name} has no setting {key!r}; {there}")
-        return cls(**settings)
 
     def answers(self, name: str, data: Problem) -> str | None:
         """Torch's own has no window, and causal only for as many queries as keys; Triton wants a GPU."""

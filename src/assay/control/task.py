@@ -25,7 +25,7 @@ from assay.core.board import Board
 from assay.core.method import locate
 from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
-from assay.core.task import Figure, Metric, Task
+from assay.core.task import Figure, Metric, Task, configured
 
 _CURVE_POINTS = 30
 _CURVE_STATES = 20_000  # Beyond, evaluating the policies on the way costs more than finding them.
@@ -134,15 +134,12 @@ class Control(Task):
         )
 
     def method(self, name: str, data: Problem, settings: Mapping[str, Any], scale: Scale = "default") -> Any:
-        """The method called `name`; at smoke scale those that sample take 20,000 steps."""
+        """The method called `name`; at smoke scale those that sample take 20,000 steps at most."""
         cls = locate(self.methods[name])
-        known = settings_of(cls())
-        for key in settings:
-            if key not in known:
-                raise ValueError(f"{name} has no setting {key!r}; it has {', '.join(sorted(known))}")
-        if scale == "smoke" and "steps" in known:
-            settings = {"steps": min(_SMOKE_STEPS, known["steps"])} | dict(settings)
-        return cls(**settings)
+        steps = settings_of(cls()).get("steps", _SMOKE_STEPS)
+        return configured(
+            cls, name, settings, {"steps": min(_SMOKE_STEPS, steps)} if scale == "smoke" else {}
+        )
 
     def split(self, data: Problem, seed: int) -> tuple[Problem, Problem]:
         """The same process twice: a policy is judged where it was found, by its exact values."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from assay.core.method import locate
 from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
 
@@ -78,6 +79,8 @@ class Task(ABC):
     """Name on the command line -> what `method` builds from, usually "package.module:Class"."""
     peers: ClassVar[Mapping[str, Any]] = {}
     """The same for other libraries' answers."""
+    sizes: ClassVar[Mapping[Scale, Mapping[str, Any]]] = {}
+    """Scale -> settings that are others than the defaults there, for the methods that have them."""
     alone: ClassVar[bool] = False
     """Whether trials wait for each other unless told otherwise, because their times are the question."""
 
@@ -110,13 +113,13 @@ class Task(ABC):
 
     # Methods
 
-    @abstractmethod
     def method(self, name: str, data: Any, settings: Mapping[str, Any], scale: Scale = "default") -> Any:
-        """The method called `name`, with `settings` in place of its defaults.
+        """The method called `name`, with `settings` in place of its defaults and of what `sizes` says.
 
         Raises:
-            ValueError: no such method, no such setting, or a value that the method refuses.
+            ValueError: no such setting, or a value that the method refuses.
         """
+        return configured(locate({**self.methods, **self.peers}[name]), name, settings, self.sizes.get(scale))
 
     def accept(self, method: Any, data: Any) -> Any:
         """A user's own object (or class) as a method of this task.
@@ -181,3 +184,18 @@ class Task(ABC):
     def figures(self, board: "Board") -> Sequence[Figure]:
         """Pictures beyond what every report has, such as samples; `board.model` gives the models."""
         return ()
+
+
+def configured(
+    cls: Any, name: str, settings: Mapping[str, Any], sized: Mapping[str, Any] | None = None
+) -> Any:
+    """A method of class `cls` with these settings, and with those of `sized` that it has.
+
+    Raises:
+        ValueError: it has no such setting, or refuses the value.
+    """
+    known = settings_of(cls())
+    for key in settings:
+        if key not in known:
+            raise ValueError(f"{name} has no setting {key!r}; it has {', '.join(sorted(known)) or 'none'}")
+    return cls(**{key: value for key, value in (sized or {}).items() if key in known} | dict(settings))

@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.core.board import Board
-from assay.core.method import locate
-from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
 from assay.data.table import ContractError
@@ -45,6 +43,7 @@ class Density(Task):
         "eonade": "assay.density.eonade:EoNADE",
         "made": "assay.density.made:MADE",
     }
+    sizes: ClassVar[Mapping[Scale, Mapping[str, Any]]] = {"smoke": _SMOKE}
 
     def load(
         self,
@@ -97,20 +96,6 @@ class Density(Task):
     def metrics(self, data: BinaryData) -> Sequence[Metric]:
         """The negative log-likelihood of a row, and the same in bits per variable."""
         return Metric("NLL", "lower", "nats"), Metric("bits per dimension", "lower", "bits")
-
-    def method(
-        self, name: str, data: BinaryData, settings: Mapping[str, Any], scale: Scale = "default"
-    ) -> Any:
-        """The method called `name`; at smoke scale small and for three epochs."""
-        cls = locate({**self.methods, **self.peers}[name])
-        known = settings_of(cls())
-        for key in settings:
-            if key not in known:
-                raise ValueError(
-                    f"{name} has no setting {key!r}; it has {', '.join(sorted(known)) or 'none'}"
-                )
-        smaller = {key: value for key, value in _SMOKE.items() if key in known and scale == "smoke"}
-        return cls(**smaller | dict(settings))
 
     def split(self, data: BinaryData, seed: int) -> tuple[BinaryData, BinaryData]:
         """Three quarters of the rows to learn from, and one to be tested on."""

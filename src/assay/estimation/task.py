@@ -13,8 +13,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from assay.core.board import Board
-from assay.core.method import locate
-from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
 from assay.estimation import metrics
@@ -104,16 +102,6 @@ class Estimation(Task):
         """The root mean square error first; what it is worth in samples where theory can tell."""
         worth = (Metric("equivalent samples", "higher"),) if data.limit(1) is not None else ()
         return (Metric("RMSE", "lower"), *worth, Metric("bias", "lower"), Metric("sd", "lower"))
-
-    def method(self, name: str, data: Problem, settings: Mapping[str, Any], scale: Scale = "default") -> Any:
-        """The method called `name`."""
-        cls = locate(self.methods[name])
-        known = settings_of(cls())
-        for key in settings:
-            if key not in known:
-                there = f"it has {', '.join(sorted(known))}" if known else "it has none"
-                raise ValueError(f"{name} has no setting {key!r}; {there}")
-        return cls(**settings)
 
     def answers(self, name: str, data: Problem) -> str | None:
         """Means are only for means, projection needs an interval, and full batches samples to see again."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from assay.core.method import locate
 from assay.core.method import settings as settings_of
 from assay.core.run import Run, Scale
-from assay.core.task import Metric, Task
+from assay.core.task import Metric, Task, configured
 from assay.data import datasets
 from assay.data.table import Kind, Table
 from assay.tabular import metrics
@@ -131,13 +131,9 @@ class Tabular(Task):
         """The classifier or regressor called `name`, as the data's target asks."""
         ending = "Classifier" if data.problem == "classification" else "Regressor"
         cls = locate({**self.methods, **self.peers}[name] + ending)
-        known = settings_of(cls())
-        for key in settings:
-            if key not in known:
-                raise ValueError(f"{name} has no setting {key!r}; it has {', '.join(sorted(known))}")
-        if scale == "smoke" and "n_estimators" in known:
-            settings = {"n_estimators": min(_SMOKE_TREES, known["n_estimators"])} | dict(settings)
-        return cls(**settings)
+        trees = settings_of(cls()).get("n_estimators", _SMOKE_TREES)
+        sized = {"n_estimators": min(_SMOKE_TREES, trees)} if scale == "smoke" else {}
+        return configured(cls, name, settings, sized)
 
     def accept(self, method: Any, data: TabularData) -> Any:
         """A user's own estimator: anything with scikit-learn's fit, predict and get_params."""
