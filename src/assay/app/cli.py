@@ -23,6 +23,7 @@ from assay.app.listings import Data, Methods, Tasks
 from assay.app.models import Fit, Predict
 from assay.app.options import with_options
 from assay.app.postmortem import explain, is_mistake
+from assay.app.search import Search
 from assay.app.site import Report
 from assay.core.task import Task
 
@@ -32,6 +33,7 @@ COMMANDS: dict[str, type[Command]] = {
     "compare": Compare,
     "fit": Fit,
     "predict": Predict,
+    "search": Search,
     "claim": Claim,
     "report": Report,
     "data": Data,
