@@ -189,7 +189,7 @@ def nouns(seed: int, scale: Scale) -> Mapping[str, float]:
     began = time.process_time()
     clip = CLIP(**bench.settings(text="transformer", examples=examples)).fit(bench.train, run=bench.run)
     middle = time.process_time()
-    own = {"pretraining": examples, "pretraining_batch_size": 128}
+    own: dict[str, Any] = {"pretraining": examples, "pretraining_batch_size": 128}
     catlip = CatLIP(**settings | own)
     with seeded(bench.run):
         known = catlip.pretrain(bench.train, bench.run)

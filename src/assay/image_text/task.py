@@ -36,6 +36,7 @@ _SMOKE: dict[str, Any] = {
     "batch_size": 32,
     "dim": 32,
     "views": 1,
+    "augment": False,
 }
 _FULL: dict[str, Any] = {"examples": 1_000_000, "pretraining": 400_000, "filter_examples": 200_000}
 _BOTH_WAYS = ("R@1", "R@5", "R@10", "text R@1", "text R@5", "text R@10", "RSUM")
