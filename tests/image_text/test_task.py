@@ -82,7 +82,7 @@ def test_data_are_kept_and_opened(pairs, tmp_path):
 
 
 def test_methods_have_settings_and_sizes(pairs):
-    assert task.method("clip", pairs, {}, "smoke").examples == 512
+    assert task.method("clip", pairs, {}, "smoke").examples == 1536
     assert task.method("clip", pairs, {"examples": 7}, "smoke").examples == 7
     assert task.method("lit", pairs, {}, "full").examples == 1_000_000
     with pytest.raises(ValueError, match="clip has no setting 'widht'"):

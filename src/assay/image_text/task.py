@@ -30,9 +30,9 @@ _TEST_SHARE = 0.2
 _LABEL = "label"  # The column of one's own pairs that zero-shot classes are taken from.
 _EMOJI = ("vendor", "held_out", "emoji_subgroup")
 _SMOKE: dict[str, Any] = {
-    "examples": 512,
-    "pretraining": 256,
-    "filter_examples": 256,
+    "examples": 1536,
+    "pretraining": 512,
+    "filter_examples": 512,
     "batch_size": 32,
     "dim": 32,
     "views": 1,
