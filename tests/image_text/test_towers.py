@@ -19,6 +19,8 @@ from assay.image_text.towers import (
     to_json,
 )
 from assay.images.efficientnet_lite import MEAN, STD
+from assay.images.resnet import ResNetConfig
+from assay.images.swin import SwinConfig
 from assay.images.vit import ViTConfig
 
 
@@ -29,6 +31,21 @@ def test_image_towers_have_features(name):
     x = torch.randn(2, 3, image_size(name), image_size(name))
     assert tower.embed(x).shape == (2, tower.num_features)
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ResNetConfig.resnet(18, num_classes=0),
+        ViTConfig(image_size=32, patch_size=8, hidden_size=24, num_attention_heads=2, num_hidden_layers=1),
+        SwinConfig(embed_dim=12, depths=(1, 1), num_heads=(1, 2), patch_size=4, window_size=4),
+    ],
+    ids=lambda config: type(config).__name__,
+)
+def test_backbones_of_the_images_wing_are_towers(config):
+    tower = build_image(image_config(config, 32)).train(False)
+    assert tower.embed(torch.randn(1, 3, 32, 32)).shape == (1, tower.num_features)
+    assert from_json(json.loads(json.dumps(to_json(image_config(config, 32))))) == image_config(config, 32)
 
 
 @pytest.mark.parametrize("name", [name for name in TEXT_TOWERS if name != "minilm"])

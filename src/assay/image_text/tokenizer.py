@@ -37,7 +37,7 @@ def tokenizers() -> Any:
     try:
         import tokenizers
     except ImportError:
-        raise ImportError("texts need the package tokenizers: pip install 'assay[image-text]'") from None
+        raise ImportError("texts need the package tokenizers: pip install 'assay[torch]'") from None
     return tokenizers
 
 

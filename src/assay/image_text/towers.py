@@ -17,6 +17,7 @@ from assay.image_text.processor import HALF, Colour
 from assay.image_text.text_transformer import TextConfig, TextTransformer, end_of_text, picked
 from assay.images.efficientnet_lite import MEAN, STD, EfficientNetLite0
 from assay.images.resnet import ResNet, ResNetConfig
+from assay.images.swin import Swin, SwinConfig
 from assay.images.vit import ViT, ViTConfig
 
 
@@ -120,7 +121,7 @@ _TRANSFORMER = TextConfig(
     hidden_act="gelu",
 )
 
-ImageConfig = ResNetConfig | CLIPVisionConfig | ViTConfig | PretrainedConfig
+ImageConfig = ResNetConfig | CLIPVisionConfig | ViTConfig | SwinConfig | PretrainedConfig
 TextTowerConfig = WordsConfig | TextConfig | BertConfig
 
 IMAGE_TOWERS: dict[str, ImageConfig] = {
@@ -137,6 +138,7 @@ _IMAGE_KINDS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "resnet": (ResNetConfig, ResNet),
     "clip-vit": (CLIPVisionConfig, CLIPVision),
     "vit": (ViTConfig, ViT),
+    "swin": (SwinConfig, Swin),
     "efficientnet-lite0": (PretrainedConfig, Pretrained),
 }
 _TEXT_KINDS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
