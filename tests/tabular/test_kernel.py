@@ -127,6 +127,41 @@ def test_kernel_equals_its_twin(seed, num_rows, max_bins, missing, kind, wider):
 
 
 @needs_kernel
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(["number", "two classes", "five classes"]),
+    num_rows=st.sampled_from([2, 3, 5, 9, 16, 17, 40]),
+    max_bins=st.sampled_from([2, 255, 300]),
+    heaviest=st.sampled_from([2, 9, 2**25]),
+    missing=st.booleans(),
+    max_features=st.sampled_from([1, 3, None]),
+    min_samples_leaf=st.sampled_from([1, 2]),
+)
+def test_nodes_of_few_rows(seed, kind, num_rows, max_bins, heaviest, missing, max_features, min_samples_leaf):
+    """Bootstrap counts, trees of full depth, categories one against the rest: what forests grow."""
+    rng = np.random.default_rng(seed)
+    codes = random_codes(rng, num_rows, max_bins, missing)
+    weights = rng.integers(0, heaviest, num_rows).astype(float)
+    weights[rng.integers(num_rows)] = 1
+    target: Newton | Classes
+    if kind == "number":
+        target = Newton(gradient=-weights * rng.integers(-3, 4, num_rows), hessian=weights)
+    else:
+        count = 2 if kind == "two classes" else 5
+        labels = rng.integers(0, count, num_rows).astype(np.int32)
+        target = Classes(labels=labels, num_classes=count, weights=weights)
+    limits = Limits(
+        min_gain=-1.0,
+        max_features=max_features,
+        min_samples_leaf=min_samples_leaf,
+        max_categories_onehot=int(rng.choice([2, 1000])),
+    )
+    twin = grow(codes, target, limits, seed=seed, reference=True)
+    assert_same(grow(codes, target, limits, seed=seed), twin)
+
+
+@needs_kernel
 @settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

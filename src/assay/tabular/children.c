@@ -40,6 +40,9 @@ void allocate_children(Grower *g)
     g->second = p->layout == PACKED ? NULL : arena_take(arena, rows * 8);
     if (p->layout == CLASSES)
         allocate_narrowed(p, arena, &g->narrowed);
+    g->has_few = suits_few(p);
+    if (g->has_few)
+        allocate_few(p, arena, &g->few);
     g->searches = arena_take(arena, (size_t)g->workers * sizeof *g->searches);
     for (int32_t w = 0; w < g->workers; w++)
         allocate_search(p, arena, &g->searches[w]);
@@ -172,8 +175,8 @@ static void search_rows_of(void *task, int32_t i, int32_t worker)
     search_rows(t, t->children[0]->features[i], worker);
 }
 
-/* Searches a child feature by feature. */
-static void search_by_rows(Grower *g, Child *child)
+/* Prepares the search of a child feature by feature. */
+static SearchTask begin_rows(Grower *g, Child *child)
 {
     const Problem *p = g->p;
     const Node *node = node_at(g->tree, child->node);
@@ -191,6 +194,43 @@ static void search_by_rows(Grower *g, Child *child)
     } else {
         gather_targets(p, rows, node->count, g->first, g->second);
     }
+    return t;
+}
+
+/* Searches a child of few rows, and features that do not suit that search as those of many rows. */
+static void search_few_rows(Grower *g, Child *child)
+{
+    const Problem *p = g->p;
+    uint64_t key = node_at(g->tree, child->node)->key;
+    Split *best = &child->best[0];
+    SearchTask t;
+    bool is_drawn = p->max_features >= 0 && p->max_features < child->num_features, varied = false, begun = false;
+    for (int32_t i = 0; i < child->num_features && !(is_drawn && varied && i >= p->max_features); i++) {
+        if (is_drawn)
+            shuffle(child->features, child->num_features, i, i + 1, key, DRAW);
+        Found found = search_few(&g->few, child->features[i], best);
+        if (found == UNSUITED && !begun) {
+            t = begin_rows(g, child);
+            begun = true;
+        }
+        varied |= found == UNSUITED ? search_rows(&t, child->features[i], 0) : found == VARIED;
+        if (found == UNSUITED && p->layout == CLASSES && best->feature == child->features[i])
+            widen_sums(p, &g->narrowed, best);
+    }
+    complete_few(&g->few, g->searches[0].goes_left, best);
+}
+
+/* Searches a child feature by feature. */
+static void search_by_rows(Grower *g, Child *child)
+{
+    const Problem *p = g->p;
+    const Node *node = node_at(g->tree, child->node);
+    if (g->has_few && node->count <= SMALL_NODE &&
+        begin_few(&g->few, g->order + node->begin, node->count, sums_of(g, child->node))) {
+        search_few_rows(g, child);
+        return;
+    }
+    SearchTask t = begin_rows(g, child);
     if (p->max_features < 0 || p->max_features >= child->num_features) {
         int32_t workers = (int64_t)node->count * child->num_features < PARALLEL_CELLS ? 1 : g->workers;
         pool_run(workers, child->num_features, search_rows_of, &t);

@@ -3,6 +3,7 @@
 #define ASSAY_GROWER_H
 
 #include "classes.h"
+#include "few.h"
 #include "partition.h"
 
 #pragma GCC visibility push(hidden)
@@ -56,6 +57,8 @@ typedef struct {
     Partition partition;
     void *first, *second; /* the targets of a node, side by side */
     Narrowed narrowed;
+    bool has_few;
+    Few few;
     Search *searches; /* of each worker */
     Child children[2];
     int64_t num_bins; /* of all used features */
