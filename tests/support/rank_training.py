@@ -77,6 +77,13 @@ def trained(
         checkpoint_every=None if folder is None else 2,
     )
     run.close()
+    assert type(model) is Network
+    assert not any(
+        hasattr(value, "placements") for value in (*model.state_dict().values(), *ema.mean.values())
+    )
+    if rank == 0:  # It works without the others.
+        model(data()[0]).sum().backward()
+        assert model.blocks[0].weight.grad is not None
     return {
         "loss": [record.values["loss"] for record in history.records],
         "norm": [record.values["grad_norm"] for record in history.records],

@@ -109,6 +109,7 @@ def train(
                 if checkpoint.due(step):
                     checkpoint.save(history.state_dict())
                 collect(step)
+        ranks.make_whole(ema)
     finally:
         ranks.close()
         for settings, rate in zip(optimizer.param_groups, rates, strict=True):

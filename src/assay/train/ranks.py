@@ -6,8 +6,7 @@ torch's `fully_shard` spreads weights, gradients and optimizer states over the r
 
 Reference:
     Li et al. "PyTorch Distributed: Experiences on Accelerating Data Parallel Training". VLDB 2020.
-    arXiv:2006.15704v1, Section 3.2 (buckets, overlap); Zhao et al. "PyTorch FSDP". VLDB 2023.
-    arXiv:2304.11277v2.
+    arXiv:2006.15704v1, Section 3.2 (buckets, overlap); for FSDP2 see `assay.train.sharding`.
     Verified: one rank with the whole batch, losses and gradients, 1e-10 in float64; torch's DDP.
 """
 
@@ -18,11 +17,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from assay.core.run import Run
-from assay.train.division import is_divided
+from assay.train.ema import Ema
+from assay.train.seeding import reseed
+from assay.train.sharding import Sharding
 
 _BUCKET = 25 << 20  # bytes, as in DDP
-_ENTRIES = ("embed", "tokens", "encode", "encode_image", "encode_text", "features")
-"""Methods beside `forward` through which losses use a model; FSDP2 has to gather weights before them too."""
 
 
 class Ranks:
@@ -41,14 +40,16 @@ class Ranks:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, run: Run) -> None:
         self.world, self._device = run.world, torch.device(run.device)
         self._model = model
-        self._sharded = run.sharded and run.world > 1
+        self._sharding: Sharding | None = None
         self._average: _Average | None = None
         if run.world == 1:
             return
         _join(run)
         _broadcast([*model.parameters(), *model.buffers()])
+        reseed(run, "rank", run.rank)  # From the same weights on, every rank draws for itself.
         if run.sharded:
-            copied = _shard(model, optimizer, run)
+            self._sharding = Sharding(model, optimizer, run)
+            copied = self._sharding.copied
         else:
             copied = [p for p in model.parameters() if p.requires_grad]
         self._average = _Average(copied)
@@ -57,7 +58,7 @@ class Ranks:
         """Says before a backward pass whether it is the step's last, after which gradients are averaged."""
         if self._average is not None:
             self._average.active = last
-        if self._sharded:
+        if self._sharding is not None:
             self._model.set_requires_gradient_sync(last)  # type: ignore[operator]
 
     def finish(self) -> None:
@@ -73,6 +74,11 @@ class Ranks:
         stacked = torch.stack([value.to(self._device) for value in values.values()])
         dist.all_reduce(stacked)
         return dict(zip(values, (stacked / self.world).unbind(), strict=True))
+
+    def make_whole(self, ema: Ema | None) -> None:
+        """Gives every rank the whole model, and the whole running mean; every rank must ask."""
+        if self._sharding is not None:
+            self._sharding.undo(ema)
 
     def close(self) -> None:
         """Takes the hooks off the model."""
@@ -154,34 +160,3 @@ def _join(run: Run) -> None:
 def _broadcast(tensors: Iterable[Tensor]) -> None:
     for tensor in tensors:
         dist.broadcast(tensor.detach(), 0)
-
-
-def _shard(model: nn.Module, optimizer: torch.optim.Optimizer, run: Run) -> list[nn.Parameter]:
-    """Divides the model block by block, and gives the optimizer the parts in place of the whole weights.
-
-    Returns the parameters that cannot be divided, because they are single numbers.
-    """
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
-
-    if optimizer.state:
-        raise RuntimeError("expected an optimizer without a state: weights are divided before the first step")
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    single = [parameter for parameter in names if parameter.ndim == 0]
-    mesh = init_device_mesh(torch.device(run.device).type, (run.world,))
-    blocks = [block for m in model.modules() if isinstance(m, nn.ModuleList) for block in m]
-    for module in [*blocks, model]:
-        fully_shard(module, mesh=mesh, ignored_params=set(single))
-    for name in _ENTRIES:
-        if hasattr(model, name):
-            register_fsdp_forward_method(model, name)
-    parts = dict(model.named_parameters())
-    groups = list(optimizer.param_groups)
-    optimizer.param_groups.clear()
-    for group in groups:
-        found = [parts[names[parameter]] for parameter in group["params"]]
-        for divided in (True, False):  # One operation cannot update both.
-            some = [parameter for parameter in found if is_divided(parameter) == divided]
-            if some:
-                optimizer.param_groups.append({**group, "params": some})
-    return [parameter for parameter in single if parameter.requires_grad]
