@@ -75,7 +75,7 @@ def beats_guessing(task_name, scores, outputs, test) -> bool:
     if task_name == "attention":
         return scores["max error"] < 10  # Millionths.
     if task_name == "collectives":
-        return scores["numeric error"] < 1e-5 and scores["identical ranks"] == 1
+        return scores["numeric error"] < 10 and scores["identical ranks"] == 1
     return True
 
 

@@ -31,6 +31,7 @@ class Attention(Task):
     name = "attention"
     question = "Which method computes attention fastest at this shape, in how much memory?"
     default_data = "gpt2"
+    libraries = ("torch",)
     alone = True
     methods: ClassVar[Mapping[str, str]] = {
         "naive": "assay.attention.methods:Naive",

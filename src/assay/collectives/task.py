@@ -29,6 +29,7 @@ class Collectives(Task):
     name = "collectives"
     question = "Which all-reduce is fastest for arrays of this size on this machine?"
     default_data = "random"
+    libraries = ("torch",)
     alone = True
     methods: ClassVar[Mapping[str, str]] = {
         "ring": "assay.collectives.ring:Ring",

@@ -202,7 +202,8 @@ class Board:
             return text + " One seed gives no interval: ask for more."
         if None in needed:
             return text + " They are too close for any reasonable number of seeds."
-        return text + f" About {max(n for n in needed if n is not None)} more seeds would probably settle it."
+        most = max(n for n in needed if n is not None)
+        return text + f" About {most} more {'seed' if most == 1 else 'seeds'} would probably settle it."
 
     @property
     def best(self) -> Any:

@@ -249,6 +249,8 @@ def run_claim(
             raise RuntimeError(f"{claim.name}, seed {seed}: {result.status}: {result.error}")
     ordered = [results[trial.seed] for trial in trials]
     values = {name: tuple(r.metrics[name] for r in ordered) for name in ordered[0].metrics}
+    question = claim.name.partition("/")[0]
+    libraries = catalog.task(question).libraries if question in catalog.TASKS else ()
     return Record(
         name=claim.name,
         statement=claim.statement,
@@ -262,7 +264,7 @@ def run_claim(
         verdict=_overall([prediction.verdict(values) for prediction in claim.predictions]),
         seconds=round(sum(r.cost.fit_cpu for r in ordered if r.cost), 2),
         date=datetime.date.today().isoformat(),
-        environment=environment() | surroundings,
+        environment=environment(libraries) | surroundings,
     )
 
 

@@ -167,7 +167,11 @@ def compare(
         scale=scale,
         threads=threads,
         curve_axis=task.curve_axis(),
-        environment=environment(_libraries(entrants)) | {"device": device, "precision": precision},
+        environment={
+            **environment({*task.libraries, *_libraries(entrants)}),
+            "device": device,
+            "precision": precision,
+        },
         open_model=open_model,
         draw=task.figures,
     )

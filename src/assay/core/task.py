@@ -81,6 +81,8 @@ class Task(ABC):
     """The same for other libraries' answers."""
     sizes: ClassVar[Mapping[Scale, Mapping[str, Any]]] = {}
     """Scale -> settings that are others than the defaults there, for the methods that have them."""
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Distributions that its methods stand on, whose versions a board and a record name."""
     alone: ClassVar[bool] = False
     """Whether trials wait for each other unless told otherwise, because their times are the question."""
 

@@ -48,6 +48,7 @@ class ImageText(Task):
     name = "image-text"
     question = "Which method finds the text of an image, and the image of a text?"
     default_data = "emoji"
+    libraries = ("torch",)
     methods: ClassVar[Mapping[str, str]] = {
         "pixel-neighbours": "assay.image_text.pixel_neighbours:PixelNeighbours",
         "clip": "assay.image_text.clip:CLIP",

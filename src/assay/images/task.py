@@ -56,6 +56,7 @@ class Images(Task):
     name = "images"
     question = "Which method classifies these images best?"
     default_data = "fashion-mnist"
+    libraries = ("torch",)
     methods: ClassVar[Mapping[str, str]] = {
         "pixel-neighbours": "assay.images.pixel_neighbours:PixelNeighbours",
         "pixel-linear": "assay.images.pixel_linear:PixelLinearClassifier",

@@ -35,6 +35,7 @@ class PrecisionTask(Task):
     name = "precision"
     question = "In which precision does a network train as well as in 32 bits?"
     default_data = "digits"
+    libraries = ("torch",)
     methods: ClassVar[Mapping[str, str]] = {
         "fp32": "assay.precision.fp32:FP32Full",
         "tf32": "assay.precision.tf32:TF32Products",
