@@ -15,6 +15,13 @@ x, y = rank_training.data()
 model = rank_training.network()
 model.tied = nn.Linear(6, 8, bias=False).double()
 model.tied.weight = model.blocks[0].weight
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.own = nn.Linear(2, 2).double()
+        self.inner = nn.ModuleList([nn.Linear(4, 4).double()])
+model.stages = nn.ModuleList([nn.ModuleList([Outer()])])
+model.unused.weight.data = model.unused.weight.data.T.contiguous().T  # As convolutions often are.
 expected = model(x).tolist()
 features = model.embed(x).tolist()
 keys = sorted(model.state_dict())

@@ -44,6 +44,8 @@ class Sharding:
             raise RuntimeError(
                 "expected an optimizer without a state: weights are divided before its first step"
             )
+        for parameter in model.parameters():  # FSDP2 takes no others, such as channels that come last.
+            parameter.data = parameter.data.contiguous()
         names = {parameter: name for name, parameter in model.named_parameters()}
         # `fully_shard` cannot divide single numbers; they stay on every rank.
         self.copied = [p for p in names if p.ndim == 0 and p.requires_grad]
@@ -51,10 +53,12 @@ class Sharding:
         self._model = model
         self._before = {name: (type(m), _shell(m)) for name, m in model.named_modules()}
         mesh = init_device_mesh(torch.device(run.device).type, (run.world,))
-        blocks = [block for m in model.modules() if isinstance(m, nn.ModuleList) for block in m]
+        lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
+        blocks = [block for found in lists for block in found if not isinstance(block, nn.ModuleList)]
         uses = _uses(model)
-        alone = [block for block in blocks if all(n == uses[p] for p, n in _uses(block).items())]
-        for module in [*alone, model]:  # What is used in two blocks is divided with the rest.
+        # What is used in two blocks is divided with the rest. Blocks inside blocks come first.
+        alone = [b for b in reversed(blocks) if all(n == uses[p] for p, n in _uses(b).items())]
+        for module in [*alone, model]:
             fully_shard(module, mesh=mesh, ignored_params=single)
         self._entries = [name for name in _ENTRIES if inspect.isfunction(getattr(type(model), name, None))]
         for name in self._entries:
