@@ -63,7 +63,7 @@ claims: tuple[Claim, ...] = (
         predictions=(Prediction(greater="masked", smaller="unmasked", margin=0.0),),
         measure=_measured("masking"),
         shrunk=_SHRUNK
-        + "A vision transformer of width 128 and depth 4 with 64 patches; 14,000 pictures, or as "
+        + "A vision transformer of width 128 and depth 4 with 64 patches; 12,000 pictures, or as "
         "many masked ones as take the same CPU time. R@5. Batches are not enlarged.",
         seeds=3,
     ),

@@ -149,21 +149,23 @@ def masking(seed: int, scale: Scale) -> Mapping[str, float]:
     """R@5 with half of the patches and with all, in equal CPU time: examples by the measured cost of each."""
     bench = Bench(seed, scale)
 
-    def trained(mask: float, examples: int) -> tuple[float, float]:
-        method = FLIP(
-            **bench.settings(mask=mask, examples=bench.count(examples), size=None if not bench.smoke else 32)
-        )
+    def trained(mask: float, examples: float) -> tuple[float, float]:
+        changes = {"mask": mask, "examples": max(1, round(examples))}
+        method = FLIP(**bench.settings(**changes, size=16 if bench.smoke else None))
         began = time.process_time()
         model = method.fit(bench.train, run=bench.run)
-        spent = time.process_time() - began
-        return bench.recall(model, 5), spent / bench.count(examples)
+        return bench.recall(model, 5), time.process_time() - began
 
-    few = 1_500
-    costs = {mask: min(trained(mask, few)[1] for _ in range(2)) for mask in (0.0, 0.5)}
-    examples = 14_000
-    whole, _ = trained(0.0, examples)
-    half, _ = trained(0.5, round(examples * costs[0.0] / costs[0.5]))
-    return {"masked": half, "unmasked": whole, "cost ratio": costs[0.5] / costs[0.0]}
+    unit = 24 if bench.smoke else 1_200
+    costs = {}
+    for mask in (0.0, 0.5):  # Of examples alone: what every fit costs before the first is in both.
+        costs[mask] = max(trained(mask, 1.5 * unit)[1] - trained(mask, 0.5 * unit)[1], 1e-3) / unit
+    ratio = costs[0.5] / costs[0.0]
+    return {
+        "unmasked": trained(0.0, 10 * unit)[0],
+        "masked": trained(0.5, 10 * unit / max(ratio, 0.1))[0],
+        "cost ratio": ratio,
+    }
 
 
 def locking(seed: int, scale: Scale) -> Mapping[str, float]:
