@@ -24,7 +24,7 @@ _TURNS = 5
 
 def memory_slopes(seed: int, scale: Scale) -> Mapping[str, float]:
     """The slope of memory against length on logarithmic scales, for attention with gradients."""
-    lengths = (64, 128) if scale == "smoke" else (1024, 4096)
+    lengths = (64, 128) if scale == "smoke" else (2048, 8192)
     found = {}
     with threads(Run()):
         for method in ("naive", "flash1", "flash2"):
@@ -138,8 +138,8 @@ class _Counting(TorchDispatchMode):
         return out
 
 
-def _attention(method: Method) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    return lambda q, k, v: attention(q, k, v, method=method)
+def _attention(method: Method, *, causal: bool = False) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    return lambda q, k, v: attention(q, k, v, causal=causal, method=method)
 
 
 def _in_turns(problem: Problem, methods: tuple[Method, ...]) -> dict[str, float]:
@@ -147,10 +147,7 @@ def _in_turns(problem: Problem, methods: tuple[Method, ...]) -> dict[str, float]
     times: dict[str, list[float]] = {name: [] for name in methods}
     causal = problem.causal
     with threads(Run()):
-        steps = {
-            name: stepping(lambda *qkv, name=name: attention(*qkv, causal=causal, method=name), problem)
-            for name in methods
-        }
+        steps = {name: stepping(_attention(name, causal=causal), problem) for name in methods}
         for turn in range(_TURNS + 1):
             for name, step in steps.items():
                 start = time.process_time()
