@@ -40,9 +40,7 @@ void allocate_children(Grower *g)
     g->second = p->layout == PACKED ? NULL : arena_take(arena, rows * 8);
     if (p->layout == CLASSES)
         allocate_narrowed(p, arena, &g->narrowed);
-    g->has_few = suits_few(p);
-    if (g->has_few)
-        allocate_few(p, arena, &g->few);
+    allocate_few(p, arena, &g->few);
     g->searches = arena_take(arena, (size_t)g->workers * sizeof *g->searches);
     for (int32_t w = 0; w < g->workers; w++)
         allocate_search(p, arena, &g->searches[w]);
@@ -225,8 +223,7 @@ static void search_by_rows(Grower *g, Child *child)
 {
     const Problem *p = g->p;
     const Node *node = node_at(g->tree, child->node);
-    if (g->has_few && node->count <= SMALL_NODE &&
-        begin_few(&g->few, g->order + node->begin, node->count, sums_of(g, child->node))) {
+    if (begin_few(&g->few, g->order + node->begin, node->count, sums_of(g, child->node))) {
         search_few_rows(g, child);
         return;
     }

@@ -1,4 +1,4 @@
-/* The search among the splits of a node of few rows, without tables: its rows are sorted by their codes. */
+/* The search among the splits of a node of few rows, without cells: its rows are sorted by their codes. */
 #ifndef ASSAY_FEW_H
 #define ASSAY_FEW_H
 
@@ -6,25 +6,26 @@
 
 #pragma GCC visibility push(hidden)
 
-enum { SMALL_NODE = 16 };
-
 typedef struct {
     const Problem *p;
+    int32_t most; /* rows of a node */
     const int32_t *rows;
     const int64_t *sums;
     int64_t *so_far;                /* the weight of each class; zero between calls */
-    int64_t cells[SMALL_NODE];        /* the sums of each row, packed; of classes, its weight */
-    int32_t labels[SMALL_NODE];       /* of classes */
+    int64_t *cells;                 /* the sums of each row, packed; of classes, its weight */
+    int32_t *labels;                /* of classes */
+    int32_t *sorted;                /* rows of the node, as they are counted there, by ascending code */
+    int32_t *begins, *codes;        /* of groups of rows of one code, where they begin among these, and the code */
+    int32_t *row_codes, *places;    /* of every row; where the next row of a code goes, zero between calls */
     int64_t weight, squares, least; /* of the node; the sum over classes of their squares; that of a child */
     int32_t count, feature;         /* of the best split if it was found here */
+    double pair_score;              /* of any split of two rows */
+    bool has_pair_score;
 } Few;
-
-/* Whether nodes of few rows can be searched here. */
-bool suits_few(const Problem *p);
 
 void allocate_few(const Problem *p, Arena *arena, Few *few);
 
-/* Prepares a node; returns whether it can be searched here. */
+/* Prepares a node; returns whether it has few rows and can be searched here. */
 bool begin_few(Few *few, const int32_t *rows, int32_t count, const int64_t *sums);
 
 typedef enum { SAME, VARIED, UNSUITED } Found;
@@ -34,7 +35,7 @@ typedef enum { SAME, VARIED, UNSUITED } Found;
 Found search_few(Few *few, int32_t feature, Split *best);
 
 /* Completes the best split if it was found here; `goes_left` is a spare array by bin. */
-void complete_few(const Few *few, uint8_t *goes_left, Split *best);
+void complete_few(Few *few, uint8_t *goes_left, Split *best);
 
 #pragma GCC visibility pop
 

@@ -57,7 +57,6 @@ typedef struct {
     Partition partition;
     void *first, *second; /* the targets of a node, side by side */
     Narrowed narrowed;
-    bool has_few;
     Few few;
     Search *searches; /* of each worker */
     Child children[2];
