@@ -22,6 +22,8 @@ with open(sys.argv[1], "w") as file:
 if dist.is_initialized():
     dist.barrier()
     dist.destroy_process_group()
+sys.stdout.flush()
+os._exit(0)  # Threads of gloo may still run, and C++ ends a process that is torn down under them.
 """
 
 
