@@ -121,16 +121,16 @@ class LiT(TwoTowers):
         """What the image tower says of every picture, [views, pairs, features]; the first is unchanged."""
         module.train(False)
         rng = run.rng("views")
-        still, changed = (replace(self, augment=a).inputs(pairs) for a in (False, True))
-        found = []
-        with torch.inference_mode(), autocast(run):
-            for view in range(views):
-                make = changed if view else still
-                parts = []
-                for start in range(0, len(pairs), _AT_ONCE):
-                    indices = np.arange(start, min(start + _AT_ONCE, len(pairs)))
-                    x = make(indices, rng).to(run.device)
-                    parts.append(module.vision_model.embed(x).float())
-                    run.progress(0.0, f"view {view + 1}: image {start}")
-                found.append(torch.cat(parts))
-        return torch.stack(found).clone()
+        found: Tensor | None = None
+        for view in range(views):
+            make = replace(self, augment=view > 0).inputs(pairs)
+            for start in range(0, len(pairs), _AT_ONCE):
+                indices = np.arange(start, min(start + _AT_ONCE, len(pairs)))
+                with torch.no_grad(), autocast(run):
+                    states = module.vision_model.embed(make(indices, rng).to(run.device)).float()
+                if found is None:
+                    found = states.new_empty(views, len(pairs), states.shape[1])
+                found[view, start : start + len(states)] = states
+                run.progress(0.0, f"looking at picture {start} of {len(pairs)}")
+        assert found is not None
+        return found
