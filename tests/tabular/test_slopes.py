@@ -44,6 +44,7 @@ def test_compiled_and_numpy_agree_to_the_last_bit(monkeypatch, n, weighted):
         if classes == 1:
             calls.append((slopes_of, slopes.logistic_slopes, y, margins[0], weight))
             calls.append((slopes.logistic_losses, y, margins[0]))
+            assert len({*in_both_ways(monkeypatch, slopes.logistic_loss, y, margins[0])}) == 1
         for call in calls:
             ours, theirs = in_both_ways(monkeypatch, *call)
             np.testing.assert_array_equal(ours.view(np.int64), theirs.view(np.int64))
@@ -71,6 +72,24 @@ def test_sums_of_leaves_are_the_same_in_both_ways(monkeypatch):
         compiled, in_numpy = in_both_ways(monkeypatch, slopes.leaf_sums, leaf, some, 11)
         np.testing.assert_array_equal(compiled, in_numpy)
         assert compiled[9:].tolist() == [0, 0]
+
+
+@needs_kernel
+def test_pairs_of_leaf_sums_are_the_sums_of_each(monkeypatch):
+    rng = np.random.default_rng(0)
+    leaf, first, second = rng.integers(0, 9, 1000).astype(np.int32), *rng.normal(size=(2, 1000))
+    for pair in in_both_ways(monkeypatch, slopes.leaf_pairs, leaf, first, second, 11):
+        for sums, values in zip(pair, (first, second), strict=True):
+            np.testing.assert_array_equal(sums, slopes.leaf_sums(leaf, values, 11))
+
+
+@pytest.mark.parametrize("n", [1, 15, 4096, 4097, 20_000])
+@pytest.mark.parametrize("scale", [0.1, 5.0])
+def test_a_sum_of_losses_is_the_sum_of_the_losses(n, scale):
+    rng = np.random.default_rng(n)
+    y, margins = rng.integers(0, 2, n).astype(float), rng.normal(scale=scale, size=n)
+    exact = np.logaddexp(np.longdouble(0), margins.astype(np.longdouble)) - y * margins.astype(np.longdouble)
+    assert slopes.logistic_loss(y, margins) == pytest.approx(float(exact.sum()), rel=1e-14, abs=n * 1e-15)
 
 
 @settings(max_examples=200, deadline=None)

@@ -98,9 +98,9 @@ def draw(total: int, size: int, rng: np.random.Generator) -> Array:
 
 def everywhere(grown: Grown, codes: Codes) -> Grown:
     """Return the tree with a leaf for every row, also for those it was not grown on."""
-    outside = np.flatnonzero(grown.leaf < 0)
-    if not len(outside):
+    if grown.leaf.min() >= 0:
         return grown
+    outside = np.flatnonzero(grown.leaf < 0)
     leaf = grown.leaf.copy()
     leaf[outside] = route(grown.tree, codes, outside)
     return Grown(grown.tree, leaf)
@@ -214,7 +214,7 @@ class Boosting(Estimator):
         for turn in range(self.n_estimators):
             loss = loss.settled(rows.target, rows.margins, rows.weight)
             gradient, hessian = loss.derivatives(rows.target, rows.margins, rows.weight, buffer)
-            if not gradient.any():
+            if gradient.flat[0] == 0 and not gradient.any():
                 break  # nothing is left to learn
             for output, grown in enumerate(grow_round(loss, gradient, hessian)):
                 trees.append(grown.tree)

@@ -78,6 +78,49 @@ FOR_WIDE_VECTORS EXPORT void assay_logistic_losses(int64_t n, const double *y, c
     }
 }
 
+/* log(x) for x >= 1: x = 2^k f. */
+INLINE double logarithm(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, 8);
+    double k = (double)((int32_t)(bits >> 52) - 1023), f;
+    bits = (bits & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000;
+    memcpy(&f, &bits, 8);
+    return k * 0x1.62e42fefa39efp-1 + log_of_one_plus(f - 1.0);
+}
+
+enum { SIDE_BY_SIDE = 16, FACTORS = 256, TURNS = 16 }; /* rows that take turns; factors of 1 to 2 in a product */
+
+/* The sum of the losses of all rows. A logarithm of a product takes less time than the sum of the logarithms. */
+FOR_WIDE_VECTORS EXPORT double assay_logistic_loss(int64_t n, const double *y, const double *margins)
+{
+    double total[SIDE_BY_SIDE] = {0}, product[SIDE_BY_SIDE], sum = 0;
+    double factor[TURNS * SIDE_BY_SIDE], plain[TURNS * SIDE_BY_SIDE];
+    for (int64_t first = 0, turn = 0; first < n; first += TURNS * SIDE_BY_SIDE, turn += TURNS) {
+        int count = n - first < TURNS * SIDE_BY_SIDE ? (int)(n - first) : TURNS * SIDE_BY_SIDE;
+        for (int i = count; i < TURNS * SIDE_BY_SIDE; i++)
+            factor[i] = 1.0, plain[i] = 0.0;
+        for (int i = 0; i < count; i++) {
+            double m = margins[first + i], size = m < 0 ? -m : m, above = m > 0 ? m : 0.0;
+            factor[i] = 1.0 + exponential(within(-size));
+            plain[i] = above - y[first + i] * m;
+        }
+        for (int j = 0; j < SIDE_BY_SIDE && turn % FACTORS == 0; j++)
+            product[j] = 1.0;
+        for (int i = 0; i < TURNS; i++)
+            for (int j = 0; j < SIDE_BY_SIDE; j++) {
+                product[j] *= factor[i * SIDE_BY_SIDE + j];
+                total[j] += plain[i * SIDE_BY_SIDE + j];
+            }
+        if (turn % FACTORS == FACTORS - TURNS || first + count == n)
+            for (int j = 0; j < SIDE_BY_SIDE; j++)
+                total[j] += logarithm(product[j]);
+    }
+    for (int j = 0; j < SIDE_BY_SIDE; j++)
+        sum += total[j];
+    return sum;
+}
+
 /* Margins, gradient and hessian are [classes][n]. */
 FOR_WIDE_VECTORS EXPORT void assay_softmax_slopes(int64_t n, int64_t classes, const double *y, const double *margins,
                                                   const double *restrict weight, double *restrict gradient,
@@ -131,6 +174,14 @@ EXPORT void assay_leaf_sums(int64_t n, const int32_t *leaf, const double *values
 {
     for (int64_t i = 0; i < n; i++)
         sums[leaf[i]] += values ? values[i] : 1.0;
+}
+
+/* Adds two values of every row to the two sums of its leaf. */
+EXPORT void assay_leaf_pairs(int64_t n, const int32_t *leaf, const double *first, const double *second, double *sums)
+{
+    typedef double Pair __attribute__((vector_size(16), aligned(8)));
+    for (int64_t i = 0; i < n; i++)
+        *(Pair *)(sums + 2 * leaf[i]) += (Pair){first[i], second[i]};
 }
 
 /* Moves every row's margin by the value of its leaf. */

@@ -22,7 +22,16 @@ from typing import Self
 
 import numpy as np
 
-from assay.tabular.slopes import leaf_sums, logistic_losses, logistic_slopes, sigmoid, softmax, softmax_slopes
+from assay.tabular.slopes import (
+    leaf_pairs,
+    leaf_sums,
+    logistic_loss,
+    logistic_losses,
+    logistic_slopes,
+    sigmoid,
+    softmax,
+    softmax_slopes,
+)
 
 Array = np.ndarray
 TINY = 1e-150  # a curvature below this is no curvature: the leaf keeps the value zero
@@ -77,8 +86,11 @@ def weighted_quantile(values: Array, alpha: float, weight: Array | None = None) 
 
 def newton_step(leaves: Leaves, gradient: Array, hessian: Array | None) -> Array:
     """Return -G / H of every node, zero where H vanishes; gradient and hessian carry the weights."""
-    curvature = leaves.sum(hessian)
-    return np.divide(-leaves.sum(gradient), curvature, out=np.zeros(leaves.size), where=curvature > TINY)
+    if hessian is None:
+        slope, curvature = leaves.sum(gradient), leaves.sum(None)
+    else:
+        slope, curvature = leaf_pairs(leaves.node, gradient, hessian, leaves.size)
+    return np.divide(-slope, curvature, out=np.zeros(leaves.size), where=curvature > TINY)
 
 
 class Loss(ABC):
@@ -296,6 +308,12 @@ class Logistic(Loss):
     def pointwise(self, y: Array, margins: Array) -> Array:
         """Return log(1 + exp(m)) - y m, without overflow."""
         return logistic_losses(y, margins[0])
+
+    def value(self, y: Array, margins: Array, weight: Array | None = None) -> float:
+        """Return the weighted mean loss."""
+        if weight is not None:
+            return super().value(y, margins, weight)
+        return logistic_loss(y, margins[0]) / len(y)
 
     def slopes(self, y: Array, margins: Array) -> tuple[Array, Array | None]:
         """Return p - y and p (1 - p); the line search is then Alg. 5."""

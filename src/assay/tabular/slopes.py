@@ -19,6 +19,7 @@ FURTHEST = 708.0  # beyond it exp leaves the normal numbers
 SHIFT = 1.5 * 2.0**52  # added to a number, it leaves the nearest integer in the lowest bits
 LOG2_E, LN_2 = float.fromhex("0x1.71547652b82fep+0"), ("0x1.62e42fee00000p-1", "0x1.a39ef35793c76p-33")
 LN_2_HIGH, LN_2_LOW = map(float.fromhex, LN_2)
+SIDE_BY_SIDE, FACTORS = 16, 256  # sums that rows take turns in, and how many factors make a product
 
 
 def exponential(x: Array) -> Array:
@@ -66,14 +67,34 @@ def logistic_losses(y: Array, margins: Array) -> Array:
     kernel = _compiled()
     if kernel is None:
         e = exponential(-np.abs(margins))
-        s = e / (2.0 + e)  # log(1 + e) = 2 artanh(s)
-        square, series = s * s, np.full_like(s, 1 / 31)
-        for odd in range(29, 0, -2):
-            series = series * square + 1 / odd
-        return 2.0 * s * series + np.maximum(margins, 0.0) - y * margins
+        return _log_of_one_plus(e) + np.maximum(margins, 0.0) - y * margins
     losses = np.empty(margins.shape)
     kernel.assay_logistic_losses(len(y), _at(y), _at(margins), _at(losses))
     return losses
+
+
+def logistic_loss(y: Array, margins: Array) -> float:
+    """Return the sum of `logistic_losses` over the rows, which takes half the time.
+
+    The logarithm of a product of 1 + exp(-|m|) stands for a sum of logarithms, so a row's loss below 1e-16
+    counts as zero.
+    """
+    kernel = _compiled()
+    if kernel is not None:
+        return kernel.assay_logistic_loss(len(y), _at(y), _at(margins))
+    blocks = -(-len(y) // (SIDE_BY_SIDE * FACTORS))
+    factors, plain = np.ones((blocks, FACTORS, SIDE_BY_SIDE)), np.zeros((blocks, FACTORS, SIDE_BY_SIDE))
+    factors.reshape(-1)[: len(y)] = 1.0 + exponential(-np.abs(margins))
+    plain.reshape(-1)[: len(y)] = np.maximum(margins, 0.0) - y * margins
+    total = np.zeros(SIDE_BY_SIDE)
+    for block in range(blocks):
+        product = np.ones(SIDE_BY_SIDE)
+        for turn in range(FACTORS):
+            product *= factors[block, turn]
+            total += plain[block, turn]
+        fraction, power = np.frexp(product)
+        total += (power - 1) * (LN_2_HIGH + LN_2_LOW) + _log_of_one_plus(2.0 * fraction - 1.0)
+    return float(_sum(total))
 
 
 def softmax_slopes(y: Array, margins: Array, weight: Array | None, gradient: Array, hessian: Array) -> None:
@@ -96,6 +117,16 @@ def leaf_sums(leaf: Array, values: Array | None, size: int) -> Array:
     sums = np.zeros(size)
     kernel.assay_leaf_sums(len(leaf), *map(_at, (leaf, values, sums)))
     return sums
+
+
+def leaf_pairs(leaf: Array, first: Array, second: Array, size: int) -> tuple[Array, Array]:
+    """Return what `leaf_sums` does for each of two values of the rows."""
+    kernel = _compiled()
+    if kernel is None:
+        return leaf_sums(leaf, first, size), leaf_sums(leaf, second, size)
+    sums = np.zeros((size, 2))
+    kernel.assay_leaf_pairs(len(leaf), *map(_at, (leaf, first, second, sums)))
+    return sums[:, 0], sums[:, 1]
 
 
 def route(columns: Array, rows: Array, feature: Array, left: Array, first: Array, goes_left: Array) -> Array:
@@ -132,8 +163,17 @@ def step(margins: Array, leaf: Array, value: Array) -> None:
         kernel.assay_step(len(leaf), _at(leaf), _at(value), _at(margins))
 
 
+def _log_of_one_plus(e: Array) -> Array:
+    """Return log(1 + e) for e in [0, 1]: the series of 2 artanh(e / (2 + e))."""
+    s = e / (2.0 + e)
+    square, series = s * s, np.full_like(s, 1 / 31)
+    for odd in range(29, 0, -2):
+        series = series * square + 1 / odd
+    return 2.0 * s * series
+
+
 def _sum(values: Array) -> Array:
-    """Return the sum over classes, one after the other as the kernel adds."""
+    """Return the sum over the first axis, one after the other as the kernel adds."""
     total = np.zeros(values.shape[1:])
     for row in values:
         total += row
@@ -166,10 +206,13 @@ def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
         ("logistic_losses", 1, 3),
         ("softmax_slopes", 2, 5),
         ("leaf_sums", 1, 3),
+        ("leaf_pairs", 1, 4),
         ("route", 3, 7),
         ("step", 1, 3),
     ):
         function = getattr(kernel, f"assay_{name}")
         function.argtypes = [ctypes.c_int64] * counts + [ctypes.c_void_p] * pointers
         function.restype = None
+    kernel.assay_logistic_loss.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
+    kernel.assay_logistic_loss.restype = ctypes.c_double
     return kernel
