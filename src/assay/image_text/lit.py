@@ -121,16 +121,13 @@ class LiT(TwoTowers):
         """What the image tower says of every picture, [views, pairs, features]; the first is unchanged."""
         module.train(False)
         rng = run.rng("views")
-        found: Tensor | None = None
+        found = torch.empty(views, len(pairs), module.vision_model.num_features, device=run.device)
         for view in range(views):
             make = replace(self, augment=view > 0).inputs(pairs)
             for start in range(0, len(pairs), _AT_ONCE):
                 indices = np.arange(start, min(start + _AT_ONCE, len(pairs)))
                 with torch.no_grad(), autocast(run):
-                    states = module.vision_model.embed(make(indices, rng).to(run.device)).float()
-                if found is None:
-                    found = states.new_empty(views, len(pairs), states.shape[1])
+                    states = module.vision_model.embed(make(indices, rng).to(run.device))
                 found[view, start : start + len(states)] = states
                 run.progress(0.0, f"looking at picture {start} of {len(pairs)}")
-        assert found is not None
         return found
