@@ -18,6 +18,7 @@ from assay.tabular.bins import Bins, Codes
 from assay.tabular.estimator import Classifier, Estimator
 from assay.tabular.grower import Classes, Grown, Limits, Newton, grow
 from assay.tabular.inputs import is_int, is_real
+from assay.tabular.slopes import leaf_pairs
 from assay.tabular.tree import Tree
 
 ClassWeight = Literal["balanced", "balanced_subsample"] | dict[Any, float] | None
@@ -202,11 +203,14 @@ def _with_means(
     tree: Tree, leaf: NDArray[np.int32], target: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> Tree:
     """Returns the tree with the exact mean of its rows in every leaf, where rounded sums have grown it."""
-    rows = np.flatnonzero(leaf >= 0)
-    leaf, weight, target = leaf[rows], weight[rows], target[rows]
-    mass = np.bincount(leaf, weight, tree.num_nodes)
+    nodes = tree.num_nodes
+    # Rows without a leaf are summed past the end.
+    leaf = np.minimum(leaf.view(np.uint32), nodes).view(
+        np.int32
+    )
+    mass, total = (sums[:nodes] for sums in leaf_pairs(leaf, weight, weight * target, nodes + 1))
     value = tree.value[:, 0].copy()
-    np.divide(np.bincount(leaf, weight * target, tree.num_nodes), mass, out=value, where=mass > 0)
+    np.divide(total, mass, out=value, where=mass > 0)
     return tree.with_values(value[:, None])
 
 

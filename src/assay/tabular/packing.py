@@ -17,8 +17,8 @@ from functools import cached_property
 
 import numpy as np
 
-from assay.data.table import Schema
-from assay.tabular.binning import Coding, address, describe
+from assay.data.table import Column, Schema
+from assay.tabular.binning import Coding, address, count_values, describe, encode
 from assay.tabular.tree import Tree
 
 # `Node` of predict.h. The right child follows the left one; a leaf is its own left child. Children count from
@@ -162,8 +162,10 @@ class _NumericSplits:
     def of(cls, feature: int, missing_left: bool, parts: list[tuple[np.ndarray, ...]]) -> _NumericSplits:
         """The splits that groups of trees have: nodes and thresholds of each group."""
         nodes, thresholds = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        distinct, limits = np.unique(thresholds, return_inverse=True)
-        return cls(feature, missing_left, distinct, nodes, limits.astype(np.uint32))
+        distinct, _ = count_values(thresholds, None)
+        values = [Column("threshold", "numeric", thresholds)]
+        limits, _ = encode(values, [(distinct, None, 0)], np.dtype(np.uint32), threads=1)
+        return cls(feature, missing_left, distinct, nodes, limits[0])
 
 
 @dataclass(frozen=True, eq=False)
