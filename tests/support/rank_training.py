@@ -51,7 +51,16 @@ def whole(tensor):
 
 
 def trained(
-    *, rank=0, world=1, sharded=False, optimizer="adamw", steps=6, folder=None, accumulate=1, after_step=None
+    *,
+    rank=0,
+    world=1,
+    sharded=False,
+    optimizer="adamw",
+    steps=6,
+    folder=None,
+    accumulate=1,
+    after_step=None,
+    launch=None,
 ):
     """Losses, norms and final weights, which must not depend on the number of ranks."""
     model = network(seed=rank)  # All ranks get rank 0's.
@@ -75,6 +84,7 @@ def trained(
         after_step=after_step,
         ema=ema,
         checkpoint_every=None if folder is None else 2,
+        launch=launch,
     )
     run.close()
     assert type(model) is Network

@@ -19,9 +19,10 @@ TRAININGS = {
 }
 
 CODE = """
-import json, pathlib, shutil
+import functools, json, pathlib, shutil
 import rank_training
 from torch import nn
+from assay.collectives.operations import all_reduce
 from assay.core.run import Run
 from assay.train.ranks import Ranks
 
@@ -29,6 +30,8 @@ here = pathlib.Path(FOLDER)
 result = {}
 for name, options in json.loads(TRAININGS).items():
     result[name] = rank_training.trained(rank=rank, world=world, **options)
+    result[name + " by our ring"] = rank_training.trained(
+        rank=rank, world=world, launch=functools.partial(all_reduce, async_op=True), **options)
     result[name + " divided"] = rank_training.trained(rank=rank, world=world, sharded=True, **options)
 
 # Gradients beside those of torch's own DDP, with a parameter that only rank 0 uses.
@@ -98,7 +101,7 @@ def equal(found, expected, tolerance=1e-10):
             np.testing.assert_allclose(found[name], value, atol=tolerance, rtol=0, err_msg=name)
 
 
-@pytest.mark.parametrize("way", ["", " divided"])
+@pytest.mark.parametrize("way", ["", " by our ring", " divided"])
 @pytest.mark.parametrize("name", list(TRAININGS))
 def test_two_ranks_train_as_one(found, name, way):
     expected = rank_training.trained(**TRAININGS[name])

@@ -15,7 +15,7 @@ from assay.train.feed import Batch, Feed
 from assay.train.garbage import collected
 from assay.train.history import History, pace
 from assay.train.optimizer_state import OptimizerState
-from assay.train.ranks import Ranks
+from assay.train.ranks import Launch, Ranks
 from assay.train.schedule import Schedule
 from assay.train.update import LossFn, Update, not_finite
 
@@ -37,6 +37,7 @@ def train(
     after_step: Callable[[], None] | None = None,
     ema: Ema | None = None,
     checkpoint_every: int | None = None,
+    launch: Launch | None = None,
 ) -> History:
     """The history of a training that changes `model` in place.
 
@@ -45,26 +46,25 @@ def train(
 
     Args:
         loss_fn: tensors of a batch -> named scalars; "loss" is differentiated, the others are recorded.
-        batches: tuples whose first item has a length, the number of examples. What can be iterated again is,
-            for as long as the training lasts; what has `state_dict` and `load_state_dict` is resumed exactly.
+        batches: tuples whose first item's length is the number of examples; iterated again where they can be,
+            and resumed exactly where they have `state_dict` and `load_state_dict`.
         optimizer: of parameters of `model`.
         run: device, precision, budget, folder, progress and ranks.
         model: what is trained.
         steps: how often the optimizer is asked to step, or None.
         schedule: multiplier of the learning rates by the fraction done; stands still when a step is skipped.
         clip_norm: greatest norm of all gradients together, or None.
-        accumulate: batches per step; the gradient is the mean of theirs. For losses over all pairs of a batch
-            this is another objective: see `assay.train.gradcache`.
-        after_step: called after every update, for instance to clamp a parameter.
-        ema: a running mean of the weights to keep.
-        checkpoint_every: steps between checkpoints in `run.folder`, from which a training that was cut off
-            goes on; None for none.
+        accumulate: batches per step; the gradient is the mean of theirs. Another objective for losses over all
+            pairs of a batch: see `assay.train.gradcache`.
+        after_step, ema: called after every update, for instance to clamp; a running mean of the weights to keep.
+        checkpoint_every: steps between checkpoints in `run.folder`, from which a training cut off goes on.
+        launch: begins the sum of a bucket of gradients over the ranks; see `assay.train.ranks.Ranks`.
 
     Raises:
         FloatingPointError: the gradient was not finite `PATIENCE` times in a row.
         ValueError: there is no batch, or the checkpoint is not this training's.
     """
-    ranks = Ranks(model, optimizer, run)
+    ranks = Ranks(model, optimizer, run, launch)
     scaler = LossScaler(run.device) if run.precision == "fp16" else None
     feed = Feed(batches, endless=steps is not None or run.budget is not None)
     state = OptimizerState(optimizer, model)
