@@ -54,9 +54,9 @@ def train(
         steps: how often the optimizer is asked to step, or None.
         schedule: multiplier of the learning rates by the fraction done; stands still when a step is skipped.
         clip_norm: greatest norm of all gradients together, or None.
-        accumulate: batches per step; the gradient is the mean of theirs. Another objective for losses over all
-            pairs of a batch: see `assay.train.gradcache`.
-        after_step, ema: called after every update, for instance to clamp; a running mean of the weights to keep.
+        accumulate: batches per step; the gradient is the mean of theirs. For losses over all pairs of a batch
+            this is another objective: see `assay.train.gradcache`.
+        after_step, ema: called after every update, for instance to clamp; a running mean of the weights.
         checkpoint_every: steps between checkpoints in `run.folder`, from which a training cut off goes on.
         launch: begins the sum of a bucket of gradients over the ranks; see `assay.train.ranks.Ranks`.
 
