@@ -205,9 +205,7 @@ def _with_means(
     """Returns the tree with the exact mean of its rows in every leaf, where rounded sums have grown it."""
     nodes = tree.num_nodes
     # Rows without a leaf are summed past the end.
-    leaf = np.minimum(leaf.view(np.uint32), nodes).view(
-        np.int32
-    )
+    leaf = np.minimum(leaf.view(np.uint32), nodes).view(np.int32)
     mass, total = (sums[:nodes] for sums in leaf_pairs(leaf, weight, weight * target, nodes + 1))
     value = tree.value[:, 0].copy()
     np.divide(total, mass, out=value, where=mass > 0)
