@@ -24,7 +24,7 @@ from assay.train.optimizers import adamw
 
 console = Console(width=110)
 
-_SCALER = 1.5  # Its state changes by a few small operations where torch has one kernel.
+_SCALER = 1.0  # Of the time of torch's scaler.
 
 
 def turns(arms: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, list[float]]:

@@ -221,6 +221,8 @@ def test_command_is_given_or_derived(tmp_path):
         "assay compare tabular --data people.csv --target income --methods forest,boosting,tree,broken "
         "--peers --seeds 3 --budget 60s --scale full --threads 2"
     )
+    on_gpu = board(environment={"device": "cuda", "precision": "bf16"})
+    assert Page(page(on_gpu)).text("pre").endswith("--seeds 3 --device cuda --precision bf16")
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path):

@@ -221,4 +221,7 @@ def _derived_command(board: Board) -> str:
     words += ["--budget", board.budget] if board.budget else []
     words += ["--scale", board.scale] if board.scale != "default" else []
     words += ["--threads", str(board.threads)] if board.threads != 1 else []
+    for name, usual in (("device", "cpu"), ("precision", "fp32")):
+        chosen = board.environment.get(name, usual)
+        words += [f"--{name}", chosen] if chosen != usual else []
     return shlex.join(words)
