@@ -36,7 +36,7 @@ class Sizes:
         rows, columns: at least 1.
     """
 
-    rows: int = 512
+    rows: int = 1024
     columns: int = 256
 
     def __post_init__(self) -> None:
