@@ -44,6 +44,8 @@ claims: tuple[Claim, ...] = (
         ),
         measure=_measured("batch_sizes"),
         shrunk=_SHRUNK + _LOCKED + "Batches of 16, 64 and 512 and not of 512 to 10^6.",
+        finding="In the mean the sigmoid loss leads by 0.4 points at 16 and 1.0 at 64, and is 1.2 behind "
+        "at 512, where steps are few (118); three seeds of 1,319 pictures do not settle it.",
         seeds=3,
     ),
     Claim(
