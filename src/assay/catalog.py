@@ -24,6 +24,7 @@ CLAIMS: dict[str, str] = {
     "image-text": "assay.image_text.claims:claims",
     "control": "assay.control.claims:claims",
     "estimation": "assay.estimation.claims:claims",
+    "attention": "assay.attention.claims:claims",
     "collectives": "assay.collectives.claims:claims",
     "precision": "assay.precision.claims:claims",
 }
