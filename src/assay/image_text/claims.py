@@ -136,6 +136,8 @@ claims: tuple[Claim, ...] = (
         ),
         measure=_measured("prompting"),
         shrunk=_SHRUNK + _LOCKED + "Trained on bare names; six templates and not 80.",
+        finding="All templates together are 1.5 points better than one of them in the mean, but not "
+        "better than the bare names, which are what the model was trained on.",
         seeds=3,
     ),
     Claim(
