@@ -120,9 +120,9 @@ def peak_bytes(step: Step, device: str) -> tuple[int, tuple[Tensor, ...]]:
     else:
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)  # glibc gives back what is free.
-        before = worker._reset_peak_memory()
+        before = worker.reset_peak_memory()
         results = step()
-        peak = worker._peak_memory() - before
+        peak = worker.peak_memory() - before
     return max(0, peak - sum(x.numel() * x.element_size() for x in results)), results
 
 

@@ -49,7 +49,7 @@ def execute(trial: Trial, task: Task, data: Any, method: Any, folder: Path) -> R
 
 def _measured(task: Task, data: Any, method: Any, run: Run, folder: Path) -> Result:
     train, test = task.split(data, run.seed)
-    baseline = _reset_peak_memory()
+    baseline = reset_peak_memory()
     run.start_clock()
     fit = _Clock()
     model = task.fit(method, train, run)
@@ -57,7 +57,7 @@ def _measured(task: Task, data: Any, method: Any, run: Run, folder: Path) -> Res
     predict = _Clock()
     outputs = task.predict(model, test, run)
     predict_wall, predict_cpu = predict.read()
-    peak = max(_peak_memory() - baseline, 0)
+    peak = max(peak_memory() - baseline, 0)
     device_memory = _device_memory(run.device)
     metrics = {name: float(value) for name, value in task.score(outputs, test).items()}
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
@@ -102,7 +102,7 @@ class _Clock:
         return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def _reset_peak_memory() -> int:
+def reset_peak_memory() -> int:
     """Bytes resident now; from here on the kernel's high-water mark counts anew, where it can."""
     try:
         with open("/proc/self/clear_refs", "w") as file:
@@ -110,10 +110,11 @@ def _reset_peak_memory() -> int:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return _peak_memory()
+        return peak_memory()
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
+    """The most bytes that were resident since `reset_peak_memory`."""
     try:
         with open("/proc/self/status") as file:
             for line in file:
