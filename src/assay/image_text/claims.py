@@ -69,6 +69,7 @@ claims: tuple[Claim, ...] = (
         shrunk=_SHRUNK
         + "A vision transformer of width 128 and depth 4 with 64 patches; 12,000 pictures, or as "
         "many masked ones as take the same CPU time. R@5. Batches are not enlarged.",
+        finding="A masked example costs 0.45 of a whole one, so that more than twice as many are seen.",
         seeds=3,
     ),
     Claim(
@@ -123,6 +124,9 @@ claims: tuple[Claim, ...] = (
         + _LOCKED
         + "Half of the pool's texts are another pair's; the clean filter learns from a "
         "fifth of the pairs, the noisy one from the pool itself; half of the pool is kept.",
+        finding="Both filters raise the share of clean pairs from a half to about 0.7 and help: 2 points over "
+        "the raw pool, 3 over a random half. But the clean filter is the better model itself, since a fifth of "
+        "the pairs without noise teach more here than four fifths with it, and it is no better filter.",
         seeds=3,
     ),
     Claim(
@@ -147,6 +151,7 @@ claims: tuple[Claim, ...] = (
         predictions=(Prediction(greater="pretrained", smaller="scratch", margin=0.05),),
         measure=_measured("pretrained"),
         shrunk=_SHRUNK + "EfficientNet-Lite0 at 64 pixels against a small ResNet at 32; 16,000 examples.",
+        finding="Ahead by 3.9 points in the mean, and in every seed, but not by the 5 that were predicted.",
         seeds=3,
     ),
 )
