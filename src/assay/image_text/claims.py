@@ -126,7 +126,7 @@ claims: tuple[Claim, ...] = (
         "fifth of the pairs, the noisy one from the pool itself; half of the pool is kept.",
         finding="Both filters raise the share of clean pairs from a half to about 0.7 and help: 2 points "
         "over the raw pool, 3 over a random half. But the clean filter is the better model itself, since a "
-        "fifth of the pairs without noise teach more here than four fifths with it, and it is no better filter.",
+        "fifth of the pairs without noise teach more here than the rest with it; and it is no better filter.",
         seeds=3,
     ),
     Claim(

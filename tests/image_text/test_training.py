@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+
+from assay.core.budget import Budget
+from assay.core.run import Run
+from assay.image_text.contrast import LOG_SCALE_OF_SOFTMAX, softmax_loss
+from assay.image_text.processor import HALF, normalised
+from assay.image_text.towers import PretrainedConfig
+from assay.image_text.training import Moments, TwoTowers
+from assay.train.seeding import seeded
+
+pytest.importorskip("tokenizers")
+
+
+def trained(pairs, settings, run, **changes):
+    """A module trained by hand through the shared fit, with its history and moments."""
+    method = TwoTowers(**settings)
+    with seeded(run):
+        module, tokenizer = method.towers(pairs, run, log_scale=LOG_SCALE_OF_SOFTMAX)
+
+        def loss(images, texts, groups):
+            return softmax_loss(images, texts, module.logit_scale, groups=groups)
+
+        history, moments = method.contrast(
+            module, tokenizer, pairs, method.inputs(pairs), loss, run, **changes
+        )
+    return module, history, moments
+
+
+def test_so_many_examples_are_seen(pairs, small, run):
+    _, history, moments = trained(pairs, {**small, "examples": 100}, run)
+    assert len(history.records) == 9  # Of twelve pairs each.
+    assert history.examples == 108
+    assert moments[-1].examples == 108
+    _, history, _ = trained(pairs, small, run, examples=24)
+    assert len(history.records) == 2
+
+
+def test_the_fraction_done_follows_the_budget(pairs, small):
+    for run, expected in (
+        (Run(), [0.0, 0.25, 0.5, 0.75]),
+        (Run(budget=Budget(5, "steps")), [0.0, 0.2, 0.4, 0.6, 0.8]),
+        (Run(budget=Budget(36, "examples")), [0.0, 1 / 3, 2 / 3]),
+    ):
+        seen = []
+        method = TwoTowers(**{**small, "examples": 48})
+        with seeded(run):
+            module, tokenizer = method.towers(pairs, run, log_scale=1.0)
+
+            def encode(images, done, seen=seen, module=module):
+                seen.append(done)
+                return module.encode_image(images)
+
+            method.contrast(
+                module,
+                tokenizer,
+                pairs,
+                method.inputs(pairs),
+                lambda images, texts, groups: softmax_loss(images, texts, torch.zeros(())),
+                run,
+                encode_image=encode,
+            )
+        assert seen == pytest.approx(expected)
+
+
+def test_inputs_are_normalised_pictures_and_other_ones_if_augmented(pairs, small):
+    plain = TwoTowers(**small, augment=False).inputs(pairs)
+    indices = np.array([3, 0])
+    x = plain(indices, np.random.default_rng(0))
+    wanted = np.stack([normalised(image, HALF, HALF) for image in pairs.images(indices, 16)])
+    assert np.abs(x.numpy() - wanted).max() < 1e-5
+    assert torch.equal(x, plain(indices, np.random.default_rng(1)))
+    changed = TwoTowers(**small, augment=True).inputs(pairs)
+    one, two = (changed(indices, np.random.default_rng(seed)) for seed in (0, 1))
+    assert not torch.equal(one, two)
+    assert torch.equal(one, changed(indices, np.random.default_rng(0)))
+
+
+def test_the_texts_of_the_training_decide_the_vocabulary(pairs, small, run):
+    method = TwoTowers(**small, languages="en")
+    module, tokenizer = method.towers(pairs, run, log_scale=1.0)
+    assert module.text_model.config.vocab_size == tokenizer.vocab_size <= 300
+    assert tokenizer.rules.length == method.length
+    assert method.spoken == ("en",)
+
+
+def test_moments_are_evenly_spread_and_copies():
+    module = torch.nn.Linear(2, 2)
+    moments = Moments(module, steps=60, batch_size=10)
+    for step in range(60):
+        with torch.no_grad():
+            module.weight.fill_(step)
+        moments.step()
+    assert [moment.examples for moment in moments.kept] == [100, 200, 300, 400, 500, 600]
+    assert [moment.weights["weight"][0, 0].item() for moment in moments.kept] == [9, 19, 29, 39, 49, 59]
+
+
+def test_large_models_keep_no_moments():
+    with torch.device("meta"):
+        module = torch.nn.Linear(3000, 3000)
+    moments = Moments(module, steps=6, batch_size=1)
+    for _ in range(6):
+        moments.step()
+    assert moments.kept == []
+
+
+def test_sizes_and_colours_are_the_towers(small):
+    assert TwoTowers().side == 32
+    assert TwoTowers(image="efficientnet-lite0").side == 128
+    assert TwoTowers(image=PretrainedConfig(), size=64).processor.size == 64
+    assert TwoTowers().processor.mean == HALF
+    assert TwoTowers(image="efficientnet-lite0").processor.mean != HALF
+    assert TwoTowers(**small).processor.size == 16
+
+
+@pytest.mark.parametrize("name", ["dim", "length", "examples", "learning_rate", "adam_learning_rate"])
+def test_what_must_be_above_zero_is_named(name):
+    with pytest.raises(ValueError, match=f"expected {name} above 0, got 0"):
+        TwoTowers(**{name: 0})
+
+
+def test_two_precisions_train_to_nearly_the_same(pairs, small):
+    losses = []
+    for precision in ("fp32", "bf16"):
+        _, history, _ = trained(pairs, {**small, "examples": 60, "augment": False}, Run(precision=precision))
+        losses.append([value for _, value in history.curve("loss")])
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=0.05)
+    assert losses[0] != losses[1]
