@@ -103,9 +103,9 @@ claims: tuple[Claim, ...] = (
         shrunk="The groups of emoji, drawn by vendors that were not seen, for photographs; "
         "EfficientNet-Lite0 at 64 pixels and a ResNet of 8 layers for networks of 50 layers and more. Both "
         "see few images: the ResNet 24,000 in all, each of them about 50 times where labels are few.",
-        finding="In every seed the probe is ahead by 8 to 12 points with few labels and by 5 to 6 with all, so "
-        "that the lead shrinks each time; by how much, 4.4 points in the mean and at least 0.6, three seeds do "
-        "not tell well enough for the margin of 2.",
+        finding="In every seed the probe is ahead by 8 to 12 points with few labels and by 5 to 6 with all, "
+        "so that the lead shrinks each time; by how much, 4.4 points in the mean and at least 0.6, three "
+        "seeds do not tell well enough for the margin of 2.",
         seeds=3,
     ),
     Claim(
