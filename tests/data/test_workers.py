@@ -206,7 +206,8 @@ class TestEnd:
     def test_no_orphans(self, tmp_path, kind):
         (tmp_path / "slow.py").write_text("import time\n\ndef slow(item):\n    time.sleep(300)\n")
         script = """
-            import sys
+            import signal, sys
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background ignores it.
             sys.path.insert(0, sys.argv[1])
             from slow import slow
             from assay.data.workers import ordered_map

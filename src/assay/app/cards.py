@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib.util
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ def _source(module: str) -> ast.Module | None:
 def _docstring(method: Any, *, of_module: bool = False) -> str:
     """Of a class, or of what "package.module:Name" names: the module, or the first class that begins so.
 
-    A task may add an ending to the name. One file holds one method, but all peers.
+    A task may add an ending to the name. One file holds one method, but all peers; where one holds several
+    methods, each class says which module has its mathematics: "See `assay.images.vit`.".
     """
     if not isinstance(method, str):
         return inspect.getdoc(method) or ""
@@ -71,11 +73,14 @@ def _docstring(method: Any, *, of_module: bool = False) -> str:
     tree = _source(module)
     if tree is None:
         return ""
-    if of_module:
-        return ast.get_docstring(tree) or ""
+    told = ast.get_docstring(tree) or ""
+    if of_module and reference(told):
+        return told
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name.startswith(name):
-            return ast.get_docstring(node) or ""
+            of_class = ast.get_docstring(node) or ""
+            elsewhere = re.search(r"\bSee `([\w.]+)`", of_class) if of_module else None
+            return _docstring(elsewhere[1], of_module=True) if elsewhere else of_class
         if isinstance(node, ast.ImportFrom) and any(alias.name.startswith(name) for alias in node.names):
             return _docstring(f"{node.module}:{name}")
-    return ""
+    return told

@@ -21,6 +21,8 @@ _LARGE = 56  # pixels; from here on a stem of stride 4 is affordable, and one of
 class ResNetClassifier(NetworkMethod):
     """A ResNet of three stages, the CIFAR network of He et al. with projections as shortcuts.
 
+    See `assay.images.resnet`.
+
     Args:
         depth: layers, 6n + 2.
         width: channels of the first stage; the second has twice and the third four times as many.
@@ -53,6 +55,8 @@ class ResNetClassifier(NetworkMethod):
 @dataclass(frozen=True, kw_only=True)
 class ViTClassifier(NetworkMethod):
     """A vision transformer that classifies the mean of its patches.
+
+    See `assay.images.vit`.
 
     Args:
         patch_size: side of a patch in pixels; None for a quarter of the image's.
@@ -109,6 +113,8 @@ class ViTClassifier(NetworkMethod):
 @dataclass(frozen=True, kw_only=True)
 class SwinClassifier(NetworkMethod):
     """A Swin transformer of two stages.
+
+    See `assay.images.swin`.
 
     Args:
         patch_size: side of a patch in pixels.
