@@ -259,8 +259,8 @@ claims: tuple[Claim, ...] = (
             Prediction(greater=f"minus error of {name}", margin=-0.3)
             for name in ("ring", "halving-doubling", "tree")
         ),
-        finding="The error in the logarithm is 0.27 for the tree, 0.48 for the ring and 0.63 for halving- "
-        "doubling. Alpha and beta are measured between two ranks, which have a core each; four "
+        finding="The error in the logarithm is 0.27 for the tree, 0.48 for the ring and 0.63 for "
+        "halving-doubling. Alpha and beta are measured between two ranks, which have a core each; four "
         "ranks on two cores wait for each other, which the model does not know.",
         measure=_model,
         shrunk="4 processes on one machine",
