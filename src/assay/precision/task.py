@@ -14,8 +14,8 @@ import numpy as np
 from assay.core.board import Board
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
+from assay.data.digits import digits
 from assay.data.labelled import LabelledImages, read_labelled
-from assay.precision.digits import digits
 from assay.precision.metrics import Outcome, accuracy, cross_entropy
 from assay.precision.problem import Problem
 
