@@ -14,6 +14,7 @@ from assay.tabular.fixed_point import (
     classes,
     newton,
     power,
+    shortened,
 )
 
 FORMATS = [PACKED_GRADIENT, PACKED_HESSIAN, WIDE]
@@ -194,3 +195,49 @@ def test_compiled_and_numpy_round_alike(seed, spread, whole, wide, chosen):
     np.testing.assert_array_equal(found.rows, twin.rows)
     for a, b in zip(values_of(found), values_of(twin), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.skipif(kernel.library() is None, reason="no compiled kernel")
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from([0.5, 20.0]),
+    kind=st.sampled_from(["none", "whole", "halves", "any"]),
+    count=st.booleans(),
+    chosen=st.booleans(),
+)
+def test_compiled_and_numpy_classes_are_alike(seed, spread, kind, count, chosen):
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([1, 7, 40, 70_000]))
+    labels, weights = rng.integers(0, 2, n).astype(np.int32), np.exp(rng.normal(0, spread, n))
+    if kind != "any":
+        weights = np.rint(np.clip(weights, 0, 99)) * (0.5 if kind == "halves" else 1)
+        weights[0] = 1
+    rows = np.sort(rng.permutation(n)[: rng.integers(1, n + 1)]).astype(np.int32) if chosen else None
+    arguments = (labels, 2, None if kind == "none" else weights, "gini", rows)
+    found, short = classes(*arguments, count=count), shortened(weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fixed_point, "_compiled", lambda: None)
+        twin, short_twin = classes(*arguments, count=count), shortened(weights)
+    assert (found.layout, found.units, found.is_exact) == (twin.layout, twin.units, twin.is_exact)
+    assert (found.layout == "wide") == (kind == "any" or (count and kind != "none"))
+    np.testing.assert_array_equal(found.rows, twin.rows)
+    for a, b in zip(values_of(found), values_of(twin), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(short[0], short_twin[0])
+    assert short[1] == short_twin[1]
+
+
+@pytest.mark.parametrize("n", [100, 200_000])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 4.0])
+def test_shortened_weights_are_in_proportion_and_can_be_packed(n, spread):
+    rng = np.random.default_rng(0)
+    weights = np.exp(rng.normal(0, spread, n)) / n
+    weights[0] = 0.0
+    short, scale = shortened(weights)
+    np.testing.assert_array_equal(short, np.where(weights > 0, np.maximum(np.rint(weights * scale), 1), 0))
+    assert short.max() > 2**14 or 1.01 * short.sum() > 2**31
+    labels = rng.integers(0, 2, n).astype(np.int32)
+    statistics = classes(labels, 2, short, "gini", None, count=False)
+    assert statistics.layout == "packed"
+    np.testing.assert_array_equal(values_of(statistics)[1], short[1:])

@@ -43,6 +43,12 @@ INLINE int64_t scaled_sum(const double *values, const int32_t *rows, int64_t cou
     return sum;
 }
 
+/* To the nearest, but what is positive stays positive: no row is to vanish. */
+INLINE double rounded_weight(double weight)
+{
+    return weight > 0 && weight < 1 ? 1 : rint(weight);
+}
+
 /* Scaled magnitudes are below 2^31. */
 EXPORT FOR_WIDE_VECTORS int64_t assay_scaled_sum(const double *values, const int32_t *rows, int64_t count,
                                                  double scale)
@@ -83,7 +89,7 @@ INLINE void pack(const double *gradient, const double *hessian, const int32_t *r
     for (int64_t i = 0; i < count; i++) {
         int64_t row = rows ? rows[i] : i;
         double g = gradient[row] * to_gradient, h = hessian ? hessian[row] * to_hessian : 1;
-        double whole_g = rint(g), whole_h = h > 0 && h < 1 ? 1 : rint(h); /* no row is to vanish */
+        double whole_g = rint(g), whole_h = rounded_weight(h);
         rounded_g += whole_g != g;
         rounded_h += whole_h != h;
         zeros += h == 0;
@@ -107,6 +113,39 @@ EXPORT FOR_WIDE_VECTORS void assay_pack(const double *gradient, const double *he
         pack(gradient, NULL, NULL, count, scales, records, result);
 }
 
+INLINE bool pack_classes(const int32_t *labels, const double *weights, const int32_t *rows, int64_t count, double scale,
+                         int32_t *records)
+{
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t row = rows ? rows[i] : i;
+        double weight = weights ? weights[row] * scale : 1;
+        int32_t units = (int32_t)weight;
+        wrong += (units != weight) | (weight == 0);
+        records[row] = units * (1 + 65536 * labels[row]);
+    }
+    return wrong == 0;
+}
+
+/* Fills records[rows] of two classes; NULL stands for weights of one. Returns whether all weights are whole, and none
+   is zero. */
+EXPORT FOR_WIDE_VECTORS int32_t assay_pack_classes(const int32_t *labels, const double *weights, const int32_t *rows,
+                                                   int64_t count, double scale, int32_t *records)
+{
+    if (rows)
+        return pack_classes(labels, weights, rows, count, scale, records);
+    if (weights)
+        return pack_classes(labels, weights, NULL, count, scale, records);
+    return pack_classes(labels, NULL, NULL, count, scale, records);
+}
+
+/* Fills short_weights with whole numbers. */
+EXPORT FOR_WIDE_VECTORS void assay_shorten(const double *weights, int64_t count, double scale, double *short_weights)
+{
+    for (int64_t i = 0; i < count; i++)
+        short_weights[i] = rounded_weight(weights[i] * scale);
+}
+
 /* Fills units[rows]. */
 EXPORT void assay_quantise(const double *values, const int32_t *rows, int64_t count, double scale, int32_t is_weight,
                            int64_t *units)
@@ -114,6 +153,6 @@ EXPORT void assay_quantise(const double *values, const int32_t *rows, int64_t co
     for (int64_t i = 0; i < count; i++) {
         int64_t row = rows ? rows[i] : i;
         double value = values[row] * scale;
-        units[row] = is_weight && value > 0 && value < 1 ? 1 : (int64_t)rint(value);
+        units[row] = (int64_t)(is_weight ? rounded_weight(value) : rint(value));
     }
 }

@@ -108,7 +108,7 @@ def newton(
     kept = _all(len(gradient)) if rows is None else rows
     if hessian is not None and extents[0].num_zeros and extents[1].num_zeros:
         kept = _not_zero(gradient, hessian, kept)
-    return _two_sums("newton", kept, gradient, hessian, extents, wide=wide, count=count)
+    return _two_sums(kept, gradient, hessian, extents, wide=wide, count=count)
 
 
 def classes(
@@ -128,14 +128,7 @@ def classes(
         if extent.num_zeros:
             kept = _not_zero(weights, weights, kept)
     if num_classes == 2:
-        is_second = labels == 1
-        second = is_second.astype(np.float64) if weights is None else weights * is_second
-        extents = [_extent(second, kept)] if extent is None else [extent, extent]
-        packed = _two_sums(criterion, kept, second, weights, extents, wide=False, count=count)
-        # Rounded weights would make the tree depend on the unit of the weights, hence packed only if exact.
-        if packed.layout == "wide" or packed.is_exact:
-            return packed
-        return _two_sums(criterion, kept, second, weights, extents, wide=True, count=count)
+        return _two_classes(labels, weights, criterion, kept, extent, count=count)
     if weights is None or extent is None:
         scale, units = 0, np.ones(len(labels), np.int64)
     else:
@@ -155,8 +148,45 @@ def classes(
     )
 
 
-def _two_sums(
+def _two_classes(
+    labels: np.ndarray,
+    weights: np.ndarray | None,
     criterion: Criterion,
+    rows: np.ndarray,
+    extent: Extent | None,
+    *,
+    count: bool,
+) -> Statistics:
+    """One unit for both sums: their difference is the weight of class 0."""
+
+    def scale(largest: Format) -> int:
+        return 0 if weights is None or extent is None else power(weights, rows, extent, largest)
+
+    first, second, k = None, None, 0
+    if weights is None or not count:
+        k = scale(PACKED_GRADIENT)
+        first = _pack_classes(labels, weights, rows, k)
+    # Rounded weights would make the tree depend on the unit of the weights, hence packed only if exact.
+    packed = first is not None
+    if first is None:
+        k = scale(WIDE)
+        second = _quantise(np.ones(len(labels)) if weights is None else weights, rows, k, is_weight=True)
+        first = np.where(labels == 1, second, 0)
+    return Statistics(
+        layout="packed" if packed else "wide",
+        criterion=criterion,
+        rows=rows,
+        first=first,
+        second=second,
+        units=(2.0**-k, 2.0**-k),
+        num_classes=2,
+        counted=not packed,
+        has_short_weights=packed,
+        is_exact=packed or k == 0,
+    )
+
+
+def _two_sums(
     rows: np.ndarray,
     gradient: np.ndarray,
     hessian: np.ndarray | None,
@@ -166,14 +196,9 @@ def _two_sums(
     count: bool,
 ) -> Statistics:
     def powers(first: Format, second: Format) -> tuple[int, int]:
-        if hessian is None:
-            return 0 if criterion != "newton" else power(gradient, rows, extents[0], first), 0
-        if criterion != "newton":  # one unit for both: their difference is the weight of class 0
-            k = power(hessian, rows, extents[1], first)
-            return k, k
-        return power(gradient, rows, extents[0], first), power(hessian, rows, extents[1], second)
+        of_hessian = 0 if hessian is None else power(hessian, rows, extents[1], second)
+        return power(gradient, rows, extents[0], first), of_hessian
 
-    num_classes = 0 if criterion == "newton" else 2
     if not wide and (hessian is None or not count):
         scales = powers(PACKED_GRADIENT, PACKED_HESSIAN)
         records, packing = _pack(gradient, hessian, rows, scales)
@@ -185,12 +210,12 @@ def _two_sums(
         if fine and not packing.has_zero_hessian:
             return Statistics(
                 layout="packed",
-                criterion=criterion,
+                criterion="newton",
                 rows=rows,
                 first=records,
                 second=None,
                 units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
-                num_classes=num_classes,
+                num_classes=0,
                 counted=False,
                 has_short_weights=True,
                 is_exact=packing.gradient_is_exact and packing.hessian_is_exact,
@@ -199,16 +224,37 @@ def _two_sums(
     ones = np.ones(len(gradient), np.int64)
     return Statistics(
         layout="wide",
-        criterion=criterion,
+        criterion="newton",
         rows=rows,
         first=_quantise(gradient, rows, scales[0], is_weight=False),
         second=ones if hessian is None else _quantise(hessian, rows, scales[1], is_weight=True),
         units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
-        num_classes=num_classes,
+        num_classes=0,
         counted=True,
         has_short_weights=False,
         is_exact=scales == (0, 0),
     )
+
+
+def shortened(weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """Whole numbers that two classes can be packed with, in proportion to weights, and what they are times.
+
+    Args:
+        weights: float64[n], not negative; what is positive stays so.
+    """
+    top, count, all_rows = _extent(weights, None).top, len(weights), _all(len(weights))
+    largest, room = PACKED_GRADIENT[0], PACKED_GRADIENT[1] - 3 * count  # each may be rounded up by one
+    scale = min(largest / top, 2.0**MAX_POWER)
+    if count * largest > room:
+        high = max(int(np.frexp(top)[1]), LOWEST_HIGH)
+        bound = _scaled_sum(weights, all_rows, 31 - high) + count
+        scale = min(scale, room / float(np.ldexp(bound, high - 31)))
+    kernel = _compiled()
+    if kernel is None:
+        return twin.shortened(weights, scale), scale
+    short = np.empty(count)
+    kernel.assay_shorten(_address(weights), count, scale, _address(short))
+    return short, scale
 
 
 def _all(count: int) -> np.ndarray:
@@ -304,6 +350,19 @@ def _pack(
     return records, Packing(found.gradient_sum, found.hessian_sum, *exact, bool(found.has_zero_hessian))
 
 
+def _pack_classes(
+    labels: np.ndarray, weights: np.ndarray | None, rows: np.ndarray, power: int
+) -> np.ndarray | None:
+    kernel = _compiled()
+    if kernel is None:
+        return twin.pack_classes(labels, weights, rows, power)
+    records = np.empty(len(labels), np.int32)
+    is_exact = kernel.assay_pack_classes(
+        _address(labels), _address(weights), _some(rows, labels), len(rows), 2.0**power, _address(records)
+    )
+    return records if is_exact else None
+
+
 def _quantise(values: np.ndarray, rows: np.ndarray, power: int, *, is_weight: bool) -> np.ndarray:
     kernel = _compiled()
     if kernel is None:
@@ -328,6 +387,9 @@ def _compiled() -> ctypes.CDLL | None:
         kernel.assay_extent.argtypes = [pointer, pointer, count, pointer]
         kernel.assay_pack.argtypes = [pointer, pointer, pointer, count, pointer, pointer, pointer]
         kernel.assay_quantise.argtypes = [pointer, pointer, count, ctypes.c_double, ctypes.c_int32, pointer]
+        kernel.assay_pack_classes.argtypes = [pointer, pointer, pointer, count, ctypes.c_double, pointer]
+        kernel.assay_shorten.argtypes = [pointer, count, ctypes.c_double, pointer]
+        kernel.assay_shorten.restype = None
         kernel.assay_scaled_sum.argtypes = [pointer, pointer, count, ctypes.c_double]
         kernel.assay_all_whole.argtypes = [pointer, pointer, count]
         for function in (kernel.assay_extent, kernel.assay_pack, kernel.assay_quantise):

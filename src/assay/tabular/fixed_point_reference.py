@@ -74,6 +74,24 @@ def pack(
     return records, Packing(int(np.abs(whole_g).sum()), int(whole_h.sum()), *exact, not bool(h.all()))
 
 
+def pack_classes(
+    labels: np.ndarray, weights: np.ndarray | None, rows: np.ndarray, power: int
+) -> np.ndarray | None:
+    """int32 records of two classes, in class 1 w 2^p << 16 | w 2^p, in class 0 w 2^p; no weights mean ones.
+
+    None if one would be rounded or has no weight.
+    """
+    scaled = np.ones(len(rows)) if weights is None else weights[rows] * 2.0**power
+    records = np.zeros(len(labels), np.int32)
+    records[rows] = scaled * (1 + 2**16 * labels[rows])
+    return records if scaled.all() and (np.rint(scaled) == scaled).all() else None
+
+
+def shortened(weights: np.ndarray, scale: float) -> np.ndarray:
+    """Scaled weights without a fraction."""
+    return _rounded_weight(weights * scale)
+
+
 def quantise(values: np.ndarray, rows: np.ndarray, power: int, *, is_weight: bool) -> np.ndarray:
     """int64: v 2^power rounded to the nearest, or, of a weight, as a weight; undefined outside ``rows``."""
     units = np.zeros(len(values), np.int64)

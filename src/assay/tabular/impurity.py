@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from assay.data.table import Table
 from assay.tabular.bins import Bins, Codes
 from assay.tabular.estimator import Classifier, Estimator
+from assay.tabular.fixed_point import shortened
 from assay.tabular.grower import Classes, Grown, Limits, Newton, grow
 from assay.tabular.inputs import is_int, is_real
 from assay.tabular.slopes import leaf_pairs
 from assay.tabular.tree import Tree
+
+LEAST_MEAN = 64  # of the short weights; smaller ones are rounded too much
 
 ClassWeight = Literal["balanced", "balanced_subsample"] | dict[Any, float] | None
 
@@ -191,12 +194,8 @@ def _short(weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     few = weight[:64]  # which show it if weights are not whole
     if np.array_equal(few, np.rint(few)) and np.array_equal(weight, np.rint(weight)):
         return weight, 1.0
-    rows = np.count_nonzero(weight)
-    scale = float(min((2**15 - 1) / weight.max(), (2**31 - len(weight)) / weight.sum()))
-    short = scale * weight
-    np.rint(short, out=short)
-    np.maximum(short, weight > 0, out=short)
-    return (short, scale) if short.sum() >= 64 * rows else (weight, 1.0)
+    short, scale = shortened(weight)
+    return (short, scale) if short.sum() >= LEAST_MEAN * np.count_nonzero(weight) else (weight, 1.0)
 
 
 def _with_means(
