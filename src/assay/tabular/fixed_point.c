@@ -113,37 +113,33 @@ EXPORT FOR_WIDE_VECTORS void assay_pack(const double *gradient, const double *he
         pack(gradient, NULL, NULL, count, scales, records, result);
 }
 
-INLINE bool pack_classes(const int32_t *labels, const double *weights, const int32_t *rows, int64_t count, double scale,
-                         int32_t *records)
+INLINE void pack_classes(const int32_t *labels, const double *weights, const int32_t *rows, int64_t count, double scale,
+                         int32_t *records, Packing *result)
 {
-    int64_t wrong = 0;
+    int64_t second_sum = 0, sum = 0, rounded = 0, zeros = 0;
     for (int64_t i = 0; i < count; i++) {
         int64_t row = rows ? rows[i] : i;
-        double weight = weights ? weights[row] * scale : 1;
-        int32_t units = (int32_t)weight;
-        wrong += (units != weight) | (weight == 0);
-        records[row] = units * (1 + 65536 * labels[row]);
+        double weight = weights ? weights[row] * scale : 1, whole = rounded_weight(weight);
+        rounded += whole != weight;
+        zeros += weight == 0;
+        int32_t units = (int32_t)whole, second = units * labels[row];
+        records[row] = second * 65536 + units;
+        second_sum += second;
+        sum += units;
     }
-    return wrong == 0;
+    *result = (Packing){second_sum, sum, rounded == 0, rounded == 0, zeros != 0};
 }
 
-/* Fills records[rows] of two classes; NULL stands for weights of one. Returns whether all weights are whole, and none
-   is zero. */
-EXPORT FOR_WIDE_VECTORS int32_t assay_pack_classes(const int32_t *labels, const double *weights, const int32_t *rows,
-                                                   int64_t count, double scale, int32_t *records)
+/* Fills records[rows] of two classes: the gradient is the weight of class 1. NULL stands for weights of one. */
+EXPORT FOR_WIDE_VECTORS void assay_pack_classes(const int32_t *labels, const double *weights, const int32_t *rows,
+                                                int64_t count, double scale, int32_t *records, Packing *result)
 {
     if (rows)
-        return pack_classes(labels, weights, rows, count, scale, records);
-    if (weights)
-        return pack_classes(labels, weights, NULL, count, scale, records);
-    return pack_classes(labels, NULL, NULL, count, scale, records);
-}
-
-/* Fills short_weights with whole numbers. */
-EXPORT FOR_WIDE_VECTORS void assay_shorten(const double *weights, int64_t count, double scale, double *short_weights)
-{
-    for (int64_t i = 0; i < count; i++)
-        short_weights[i] = rounded_weight(weights[i] * scale);
+        pack_classes(labels, weights, rows, count, scale, records, result);
+    else if (weights)
+        pack_classes(labels, weights, NULL, count, scale, records, result);
+    else
+        pack_classes(labels, NULL, NULL, count, scale, records, result);
 }
 
 /* Fills units[rows]. */

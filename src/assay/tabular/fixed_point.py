@@ -118,9 +118,24 @@ def classes(
     criterion: Criterion,
     rows: np.ndarray | None,
     *,
+    wide: bool,
     count: bool,
 ) -> Statistics:
-    """The statistics of class labels; the other arguments are those of ``newton``."""
+    """The statistics of class labels.
+
+    Args:
+        labels: int32[n], in [0, num_classes).
+        num_classes: K, at least 1.
+        weights: float64[n], not negative; None for ones.
+        criterion: "gini" or "entropy".
+        rows: as in ``newton``.
+        wide: whether the packed layout of two classes is only for weights that it holds exactly. Rounded
+            ones make the tree depend, a little, on the unit of the weights.
+        count: as in ``newton``.
+
+    Raises:
+        ValueError: a weight is not finite, or negative.
+    """
     kept = _all(len(labels)) if rows is None else rows
     extent = None
     if weights is not None:
@@ -128,7 +143,7 @@ def classes(
         if extent.num_zeros:
             kept = _not_zero(weights, weights, kept)
     if num_classes == 2:
-        return _two_classes(labels, weights, criterion, kept, extent, count=count)
+        return _two_classes(labels, weights, criterion, kept, extent, wide=wide, count=count)
     if weights is None or extent is None:
         scale, units = 0, np.ones(len(labels), np.int64)
     else:
@@ -155,6 +170,7 @@ def _two_classes(
     rows: np.ndarray,
     extent: Extent | None,
     *,
+    wide: bool,
     count: bool,
 ) -> Statistics:
     """One unit for both sums: their difference is the weight of class 0."""
@@ -162,14 +178,16 @@ def _two_classes(
     def scale(largest: Format) -> int:
         return 0 if weights is None or extent is None else power(weights, rows, extent, largest)
 
-    first, second, k = None, None, 0
+    first, second, k, packed, exact = None, None, 0, False, True
     if weights is None or not count:
         k = scale(PACKED_GRADIENT)
-        first = _pack_classes(labels, weights, rows, k)
-    # Rounded weights would make the tree depend on the unit of the weights, hence packed only if exact.
-    packed = first is not None
-    if first is None:
+        first, packing = _pack_classes(labels, weights, rows, k)
+        exact = packing.hessian_is_exact
+        fine = exact or (not wide and packing.hessian_sum >= COARSEST_MEAN * len(rows))
+        packed = fine and not packing.has_zero_hessian
+    if first is None or not packed:
         k = scale(WIDE)
+        exact = k == 0
         second = _quantise(np.ones(len(labels)) if weights is None else weights, rows, k, is_weight=True)
         first = np.where(labels == 1, second, 0)
     return Statistics(
@@ -182,7 +200,7 @@ def _two_classes(
         num_classes=2,
         counted=not packed,
         has_short_weights=packed,
-        is_exact=packed or k == 0,
+        is_exact=exact,
     )
 
 
@@ -234,27 +252,6 @@ def _two_sums(
         has_short_weights=False,
         is_exact=scales == (0, 0),
     )
-
-
-def shortened(weights: np.ndarray) -> tuple[np.ndarray, float]:
-    """Whole numbers that two classes can be packed with, in proportion to weights, and what they are times.
-
-    Args:
-        weights: float64[n], not negative; what is positive stays so.
-    """
-    top, count, all_rows = _extent(weights, None).top, len(weights), _all(len(weights))
-    largest, room = PACKED_GRADIENT[0], PACKED_GRADIENT[1] - 3 * count  # each may be rounded up by one
-    scale = min(largest / top, 2.0**MAX_POWER)
-    if count * largest > room:
-        high = max(int(np.frexp(top)[1]), LOWEST_HIGH)
-        bound = _scaled_sum(weights, all_rows, 31 - high) + count
-        scale = min(scale, room / float(np.ldexp(bound, high - 31)))
-    kernel = _compiled()
-    if kernel is None:
-        return twin.shortened(weights, scale), scale
-    short = np.empty(count)
-    kernel.assay_shorten(_address(weights), count, scale, _address(short))
-    return short, scale
 
 
 def _all(count: int) -> np.ndarray:
@@ -346,21 +343,26 @@ def _pack(
         _address(gradient), _address(hessian), _some(rows, gradient), len(rows), scales, _address(records),
         ctypes.byref(found),
     )  # fmt: skip
-    exact = bool(found.gradient_is_exact), bool(found.hessian_is_exact)
-    return records, Packing(found.gradient_sum, found.hessian_sum, *exact, bool(found.has_zero_hessian))
+    return records, _packing(found)
 
 
 def _pack_classes(
     labels: np.ndarray, weights: np.ndarray | None, rows: np.ndarray, power: int
-) -> np.ndarray | None:
+) -> tuple[np.ndarray, Packing]:
     kernel = _compiled()
     if kernel is None:
         return twin.pack_classes(labels, weights, rows, power)
-    records = np.empty(len(labels), np.int32)
-    is_exact = kernel.assay_pack_classes(
-        _address(labels), _address(weights), _some(rows, labels), len(rows), 2.0**power, _address(records)
-    )
-    return records if is_exact else None
+    records, found = np.empty(len(labels), np.int32), _Packing()
+    kernel.assay_pack_classes(
+        _address(labels), _address(weights), _some(rows, labels), len(rows), 2.0**power, _address(records),
+        ctypes.byref(found),
+    )  # fmt: skip
+    return records, _packing(found)
+
+
+def _packing(found: _Packing) -> Packing:
+    exact = bool(found.gradient_is_exact), bool(found.hessian_is_exact)
+    return Packing(found.gradient_sum, found.hessian_sum, *exact, bool(found.has_zero_hessian))
 
 
 def _quantise(values: np.ndarray, rows: np.ndarray, power: int, *, is_weight: bool) -> np.ndarray:
@@ -387,9 +389,9 @@ def _compiled() -> ctypes.CDLL | None:
         kernel.assay_extent.argtypes = [pointer, pointer, count, pointer]
         kernel.assay_pack.argtypes = [pointer, pointer, pointer, count, pointer, pointer, pointer]
         kernel.assay_quantise.argtypes = [pointer, pointer, count, ctypes.c_double, ctypes.c_int32, pointer]
-        kernel.assay_pack_classes.argtypes = [pointer, pointer, pointer, count, ctypes.c_double, pointer]
-        kernel.assay_shorten.argtypes = [pointer, count, ctypes.c_double, pointer]
-        kernel.assay_shorten.restype = None
+        numbers = [count, ctypes.c_double]
+        kernel.assay_pack_classes.argtypes = [pointer, pointer, pointer, *numbers, pointer, pointer]
+        kernel.assay_pack_classes.restype = None
         kernel.assay_scaled_sum.argtypes = [pointer, pointer, count, ctypes.c_double]
         kernel.assay_all_whole.argtypes = [pointer, pointer, count]
         for function in (kernel.assay_extent, kernel.assay_pack, kernel.assay_quantise):

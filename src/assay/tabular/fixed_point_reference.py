@@ -76,20 +76,14 @@ def pack(
 
 def pack_classes(
     labels: np.ndarray, weights: np.ndarray | None, rows: np.ndarray, power: int
-) -> np.ndarray | None:
-    """int32 records of two classes, in class 1 w 2^p << 16 | w 2^p, in class 0 w 2^p; no weights mean ones.
-
-    None if one would be rounded or has no weight.
-    """
-    scaled = np.ones(len(rows)) if weights is None else weights[rows] * 2.0**power
+) -> tuple[np.ndarray, Packing]:
+    """int32 records of two classes, those of class 1 with the gradient w 2^p; the hessian of all is w 2^p."""
+    weight = np.ones(len(rows)) if weights is None else weights[rows] * 2.0**power
+    whole, is_second = _rounded_weight(weight), labels[rows] == 1
     records = np.zeros(len(labels), np.int32)
-    records[rows] = scaled * (1 + 2**16 * labels[rows])
-    return records if scaled.all() and (np.rint(scaled) == scaled).all() else None
-
-
-def shortened(weights: np.ndarray, scale: float) -> np.ndarray:
-    """Scaled weights without a fraction."""
-    return _rounded_weight(weights * scale)
+    records[rows] = whole + 2**16 * whole * is_second
+    exact, sums = bool((whole == weight).all()), (int(whole[is_second].sum()), int(whole.sum()))
+    return records, Packing(*sums, exact, exact, not weight.all())
 
 
 def quantise(values: np.ndarray, rows: np.ndarray, power: int, *, is_weight: bool) -> np.ndarray:

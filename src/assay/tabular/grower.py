@@ -126,12 +126,15 @@ class Classes:
         num_classes: K, at least 1.
         weights: float64[rows], not negative; None for ones. Rows of weight 0 are ignored.
         criterion: i, "gini" = 1 - sum p_k^2, or "entropy" = -sum p_k log2 p_k, in bits.
+        wide: of two classes: 64 bits per row in any case where 15 would round a weight; if False, only where
+            they would round too coarsely.
     """
 
     labels: np.ndarray
     num_classes: int
     weights: np.ndarray | None = None
     criterion: Literal["gini", "entropy"] = "gini"
+    wide: bool = True
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ def _problem(
     else:
         labels, weights = _class_arrays(target, codes.num_rows)
         statistics = fixed_point.classes(
-            labels, target.num_classes, weights, target.criterion, kept, count=count
+            labels, target.num_classes, weights, target.criterion, kept, wide=target.wide, count=count
         )
         penalties = (0.0, 0.0, 0.0)
     if not len(statistics.rows):

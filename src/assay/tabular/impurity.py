@@ -16,13 +16,10 @@ from numpy.typing import NDArray
 from assay.data.table import Table
 from assay.tabular.bins import Bins, Codes
 from assay.tabular.estimator import Classifier, Estimator
-from assay.tabular.fixed_point import shortened
 from assay.tabular.grower import Classes, Grown, Limits, Newton, grow
 from assay.tabular.inputs import is_int, is_real
 from assay.tabular.slopes import leaf_pairs
 from assay.tabular.tree import Tree
-
-LEAST_MEAN = 64  # of the short weights; smaller ones are rounded too much
 
 ClassWeight = Literal["balanced", "balanced_subsample"] | dict[Any, float] | None
 
@@ -134,9 +131,6 @@ class ImpurityTree(Estimator):
             wide: sums more exact than float64's, instead of 15 bits per row, which are faster.
         """
         weight = np.ones(codes.num_rows) if weight is None else weight
-        scale = 1.0
-        if num_classes == 2 and not wide:
-            weight, scale = _short(weight)
         num_features = len(codes.bins.features) if features is None else len(features)
         limits = self._limits(codes.num_rows, num_features, float(weight.sum()))
         if num_classes is None:
@@ -146,10 +140,11 @@ class ImpurityTree(Estimator):
             tree = grown.tree.with_values(grown.tree.value + origin)
             return replace(grown, tree=tree if wide else _with_means(tree, grown.leaf, target, weight))
         criterion = "gini" if self.criterion == "gini" else "entropy"
-        goal = Classes(labels=target, num_classes=num_classes, weights=weight, criterion=criterion)
+        goal = Classes(labels=target, num_classes=num_classes, weights=weight, criterion=criterion, wide=wide)
         grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
-        tree = replace(grown.tree, gain=grown.tree.gain / scale, weight=grown.tree.weight / scale)
-        return replace(grown, tree=tree if num_classes > 2 else tree.with_values(tree.value[:, -1:].copy()))
+        if num_classes > 2:
+            return grown
+        return replace(grown, tree=grown.tree.with_values(grown.tree.value[:, -1:].copy()))
 
     def _limits(self, num_rows: int, num_features: int, total_weight: float) -> Limits:
         onehot = self.max_cat_to_onehot
@@ -184,18 +179,6 @@ def features_per_split(max_features: int | float | str | None, num_features: int
     else:
         count = int(max_features)  # type: ignore[arg-type]
     return min(max(1, count), num_features)
-
-
-def _short(weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Returns whole numbers in proportion to weights, short enough for the fast sums, and their scale.
-
-    Weights stay as they are if they are whole already, or so uneven that rounding would move them too much.
-    """
-    few = weight[:64]  # which show it if weights are not whole
-    if np.array_equal(few, np.rint(few)) and np.array_equal(weight, np.rint(weight)):
-        return weight, 1.0
-    short, scale = shortened(weight)
-    return (short, scale) if short.sum() >= LEAST_MEAN * np.count_nonzero(weight) else (weight, 1.0)
 
 
 def _with_means(
