@@ -65,6 +65,8 @@ def format_interval(values: Sequence[float]) -> str:
     mean, _, high = interval(values)
     half = high - mean
     if not half > 0:  # One seed, or no spread at all.
+        if abs(mean) >= 9999.5:
+            return f"{mean:,.0f}"
         return f"{mean:.4g}" if abs(mean) >= 1 else f"{mean:.4f}"
     digits = max(0, min(6, 1 - _exponent(half)))
     return f"{mean:.{digits}f} ±{half:.{digits}f}"
