@@ -3,7 +3,7 @@
 The margins were written before the experiments were run; the records are in `claims/records/attention`.
 """
 
-from assay.core.claim import Claim, Measure, Prediction
+from assay.core.claim import Claim, Prediction, imported
 
 _MILAKOV = "Milakov, Gimelshein. Online normalizer calculation for softmax. 2018. arXiv:1805.02867v2"
 _FLASH1 = (
@@ -19,18 +19,7 @@ _FLASH3 = (
     "Asynchrony and Low-precision. NeurIPS 2024. arXiv:2407.08608v2"
 )
 _CPU = "On one thread of a CPU, where the papers have a GPU with fast memory on chip"
-
-
-def _experiment(name: str) -> Measure:
-    """The experiment of this name, imported when it is run: listing claims must not import torch."""
-
-    def measure(seed: int, scale):
-        from assay.attention import experiments
-
-        return getattr(experiments, name)(seed, scale)
-
-    return measure
-
+_EXPERIMENTS = "assay.attention.experiments"
 
 claims: tuple[Claim, ...] = (
     Claim(
@@ -44,7 +33,7 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="naive", smaller="flash2", margin=0.6),
             Prediction(greater="minus flash2", margin=-1.25),
         ),
-        measure=_experiment("memory_slopes"),
+        measure=imported(f"{_EXPERIMENTS}:memory_slopes"),
         shrunk=f"{_CPU}: slopes, on logarithmic scales, of the resident memory beyond operands and results "
         "from 2,048 to 8,192 tokens of one head; tiles of a fixed size make the slope of FlashAttention less "
         "than 1.",
@@ -61,7 +50,7 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="naive / flash2 at 2048", margin=1.5),
             Prediction(greater="naive / flash2 at 2048", smaller="naive / flash2 at 128", margin=0.5),
         ),
-        measure=_experiment("speed_against_naive"),
+        measure=imported(f"{_EXPERIMENTS}:speed_against_naive"),
         shrunk=f"{_CPU}: causal, with gradients, 4 heads of 64, float32; ratios of CPU seconds in turns.",
     ),
     Claim(
@@ -69,7 +58,7 @@ claims: tuple[Claim, ...] = (
         statement="FlashAttention 2 is faster than FlashAttention 1.",
         source=f"{_FLASH2}, Section 4.1 (about twice as fast)",
         predictions=(Prediction(greater="flash1 / flash2", margin=1.1),),
-        measure=_experiment("second_against_first"),
+        measure=imported(f"{_EXPERIMENTS}:second_against_first"),
         shrunk=f"{_CPU}: causal, forward only, 4 heads of 64 and 2,048 tokens, float32; one thread has "
         "nothing to gain from blocks that can run in parallel, which is most of what is new.",
         finding="It is faster on one thread too, by 5 to 11 %, for it neither moves the output nor divides "
@@ -83,7 +72,7 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="flash1 / flash2", smaller="blocks of keys", margin=-0.01),
             Prediction(greater="blocks of keys", smaller="flash1 / flash2", margin=-0.01),
         ),
-        measure=_experiment("divisions"),
+        measure=imported(f"{_EXPERIMENTS}:divisions"),
         shrunk="Counted, at 1,024 tokens with 8 blocks of keys; nothing depends on the size.",
     ),
     Claim(
@@ -91,7 +80,7 @@ claims: tuple[Claim, ...] = (
         statement="About half of the blocks of a causal mask are never visited.",
         source=f"{_FLASH2}, Section 3.1 (causal masking)",
         predictions=(Prediction(greater="all / causal", margin=1.8),),
-        measure=_experiment("causal_blocks"),
+        measure=imported(f"{_EXPERIMENTS}:causal_blocks"),
         shrunk="Counted, at 4,096 tokens in blocks of 128.",
     ),
     Claim(
@@ -103,7 +92,7 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="minus growth", margin=-1.05),
             Prediction(greater="minus error", margin=-1e-12),
         ),
-        measure=_experiment("online_rows_memory"),
+        measure=imported(f"{_EXPERIMENTS}:online_rows_memory"),
         shrunk="A stream of 256 and of 16,384 keys for 16 rows, float64, in blocks of 64; the largest tensor "
         "that is made, as a ratio.",
     ),
@@ -114,7 +103,7 @@ claims: tuple[Claim, ...] = (
         source=f"{_FLASH3}, Table 3 (root mean square error 3.2e-4 for standard attention, 1.9e-4 for "
         "FlashAttention 2)",
         predictions=(Prediction(greater="naive / flash2", margin=1.3),),
-        measure=_experiment("half_precision_error"),
+        measure=imported(f"{_EXPERIMENTS}:half_precision_error"),
         shrunk="The paper's inputs: normal, and to one entry in a thousand a normal number of a hundred "
         "times the variance added; 1,024 tokens of one head of 64. Softmax is float32 in both, as in the "
         "paper.",

@@ -152,7 +152,7 @@ def packed_attention(
     chosen = method or own_method(q, pattern)
     if chosen in ("sdpa", "naive"):
         raise ValueError(f"method {chosen!r} cannot keep packed sequences apart")
-    plan = Plan(chosen, Sizes(), starts_q.to(torch.int32), starts_k.to(torch.int32), deterministic)
+    plan = Plan(chosen, suited(pattern), starts_q.to(torch.int32), starts_k.to(torch.int32), deterministic)
     return operator.apply(q, k, v, pattern, plan)[0][0].transpose(0, 1)
 
 
@@ -171,9 +171,7 @@ def attend(
     if method not in get_args(Method) or method == "sdpa":
         own = ", ".join(name for name in get_args(Method) if name != "sdpa")
         raise ValueError(f"expected one of {own} as a method, got {method!r}")
-    if sizes is None:  # A window cuts small tiles more closely.
-        sizes = Sizes() if pattern.window == (-1, -1) else Sizes(rows=128)
-    plan = Plan(method, sizes, deterministic=deterministic)
+    plan = Plan(method, sizes or suited(pattern), deterministic=deterministic)
     return operator.apply(q, k, v, pattern, plan)
 
 
@@ -190,6 +188,11 @@ def own_method(q: Tensor, pattern: Pattern) -> Method:
     if q.is_cuda and q.dtype != torch.float64 and not functions and has_triton():
         return "triton"
     return "flash2"
+
+
+def suited(pattern: Pattern) -> Sizes:
+    """The fastest tiles by the measurements of `benchmarks/attention.py`: a window cuts small ones closer."""
+    return Sizes() if pattern.window == (-1, -1) else Sizes(rows=128, columns=256)
 
 
 @functools.cache

@@ -82,7 +82,7 @@ class State:
 
     def output(self) -> Tensor:
         """The weighted mean of the values, zero for a row that has seen none."""
-        return self.o / self.l.masked_fill(self.l == 0, 1.0)
+        return self.o / self.l.clamp(min=1.0)  # The greatest score alone adds 1.
 
     def lse(self) -> Tensor:
         """The natural logarithm of the sum of the scores' exponentials, [heads, rows]."""

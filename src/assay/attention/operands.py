@@ -36,8 +36,8 @@ class Sizes:
         rows, columns: at least 1.
     """
 
-    rows: int = 1024
-    columns: int = 256
+    rows: int = 512
+    columns: int = 512
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.columns < 1:
