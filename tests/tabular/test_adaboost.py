@@ -36,6 +36,12 @@ def test_samme_by_hand():
     assert three.vote == pytest.approx(0.5 * (np.log(3) + np.log(2)))
 
 
+def test_a_huge_vote_leaves_finite_weights():
+    judgement = samme(np.array([True, False]), np.array([1e-15, 1 - 1e-15]), 2, 1000.0)
+    np.testing.assert_allclose(judgement.distribution, [1.0, 0.0], atol=1e-12)
+    assert judgement.vote == pytest.approx(15_000 * np.log(10), rel=1e-3)
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), num_classes=st.integers(2, 5))
 def test_the_last_learner_is_no_better_than_chance_on_the_new_weights(seed, num_classes):

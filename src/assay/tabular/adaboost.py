@@ -21,6 +21,7 @@ Reference:
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
@@ -37,10 +38,12 @@ from assay.tabular.grower import Grown
 from assay.tabular.impurity import probabilities
 from assay.tabular.inputs import as_generator, is_int, is_real
 from assay.tabular.learners import AnyLearner, Learner, Member, TreeLearner, member_outputs
+from assay.tabular.reweighting import missed_weight, raise_missed
 from assay.tabular.tree import Tree
 
 Monitor = Callable[[int, Any], bool]
 Draw = Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]
+LARGEST_EXPONENT = 700.0  # so that raised weights stay finite
 ROWS_AT_ONCE = 1 << 16  # A median needs all members' predictions of a row in memory.
 
 
@@ -59,22 +62,18 @@ def samme(
 
     Args:
         missed: whether it gets each row wrong.
-        distribution: weight of each row; they sum to one.
+        distribution: weight of each row; they sum to one. The next weights take their place.
         num_classes: K, at least 1.
         learning_rate: factor of the vote, above 0.
     """
-    wrong = distribution * missed
-    error = float(wrong.sum())  # (b)
+    error = missed_weight(missed, distribution)  # (b)
     if error <= 0:
         return Judgement(0.0, 1.0, None)
     if error >= 1 - 1 / num_classes:
         return Judgement(error, 0.0, None)
-    vote = learning_rate * float(np.log((1 - error) / error) + np.log(num_classes - 1))  # (c)
-    raised = wrong  # (d), in the memory of the mistakes: fresh memory takes longer than the sums
-    raised *= np.expm1(vote)
-    raised += distribution
-    raised /= raised.sum()  # (e)
-    return Judgement(error, vote, raised)
+    vote = learning_rate * (math.log((1 - error) / error) + math.log(num_classes - 1))  # (c)
+    raise_missed(missed, math.exp(min(vote, LARGEST_EXPONENT)), distribution)  # (d), (e)
+    return Judgement(error, vote, distribution)
 
 
 Loss = Literal["linear", "square", "exponential"]

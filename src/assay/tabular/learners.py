@@ -136,7 +136,8 @@ class AnyLearner:
         estimator.set_params(**{name: int(rng.integers(2**31)) for name in seeds})
         table = select(self.table, features)
         if self.takes_weights:
-            estimator.fit(self.view(estimator, table), self.labels, sample_weight=weight)
+            # A copy, since the estimator may keep it, and the next weights may take their place.
+            estimator.fit(self.view(estimator, table), self.labels, sample_weight=weight.copy())
         else:
             rows = np.repeat(np.arange(len(weight)), weight.astype(np.int64))
             estimator.fit(self.view(estimator, table.take(rows)), self.labels[rows])

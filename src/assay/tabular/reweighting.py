@@ -1,0 +1,65 @@
+"""What AdaBoost does to the weights of all rows between two rounds: compiled (reweighting.c), or in NumPy."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+import numpy as np
+
+from assay.tabular.kernel import library
+
+Array = np.ndarray
+SIDE_BY_SIDE = 16  # sums that rows take turns in
+
+
+def missed_weight(missed: Array, weight: Array) -> float:
+    """Return the weight of the rows that were missed.
+
+    Args:
+        missed: bool ``[n]``.
+        weight: float64 ``[n]``, contiguous.
+    """
+    kernel = _compiled()
+    if kernel is None:
+        return _sum(np.where(missed, weight, 0.0))
+    return kernel.assay_missed_weight(len(weight), missed.ctypes.data, weight.ctypes.data)
+
+
+def raise_missed(missed: Array, factor: float, weight: Array) -> None:
+    """Multiply the weights of the rows that were missed, in place, and divide all by their sum.
+
+    Args:
+        missed: bool ``[n]``.
+        factor: more than 0.
+        weight: float64 ``[n]``, contiguous; fresh memory for the result would take longer than the passes.
+    """
+    kernel = _compiled()
+    if kernel is None:
+        weight *= np.where(missed, factor, 1.0)
+        weight /= _sum(weight)
+    else:
+        kernel.assay_raise_missed(len(weight), missed.ctypes.data, factor, weight.ctypes.data)
+
+
+def _sum(values: Array) -> float:
+    """Return the sum in the order of the kernel."""
+    padded = np.zeros((-(-len(values) // SIDE_BY_SIDE), SIDE_BY_SIDE))
+    padded.reshape(-1)[: len(values)] = values
+    sums = np.add.accumulate(padded)[-1]
+    return float(np.add.accumulate(sums)[-1])
+
+
+def _compiled() -> ctypes.CDLL | None:
+    kernel = library()
+    return None if kernel is None else _declared(kernel)
+
+
+@cache
+def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
+    count, pointer, number = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
+    kernel.assay_missed_weight.argtypes = [count, pointer, pointer]
+    kernel.assay_missed_weight.restype = number
+    kernel.assay_raise_missed.argtypes = [count, pointer, number, pointer]
+    kernel.assay_raise_missed.restype = None
+    return kernel
