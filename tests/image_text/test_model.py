@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from assay.core.run import Run
+from assay.data.pictures import encode_png
 from assay.image_text.clip import CLIP
 from assay.image_text.clip_model import CLIPConfig, CLIPModel, CLIPVisionConfig
 from assay.image_text.model import ImageTextModel, gallery_of
@@ -40,6 +41,18 @@ def test_search_finds_the_best_pictures_in_order(model, pairs):
     own = model.search("blue square", 30, pairs)
     assert len(own) == 24
     assert {own[0].index, own[1].index} == {6, 18}
+
+
+def test_predicts_the_best_of_its_own_texts(model, pairs, tmp_path):
+    right = np.array([pairs.texts(i % 12)[0] for i in range(24)])
+    predicted = model.predict(pairs)
+    assert (predicted == right).mean() > 0.9
+    (tmp_path / "texts.jsonl").write_text(
+        "".join(json.dumps({"image": f"{i}.png", "text": "anything"}) + "\n" for i in (4, 1))
+    )
+    for i in (4, 1):
+        (tmp_path / f"{i}.png").write_bytes(encode_png(pairs.images([i], 16)[0]))
+    assert model.predict(tmp_path / "texts.jsonl").tolist() == predicted[[4, 1]].tolist()
 
 
 def test_names_are_classes(model, pairs):
@@ -161,3 +174,5 @@ def test_without_a_gallery_there_is_nothing_to_search(model):
     bare = ImageTextModel(model.module, model.tokenizer, model.processor)
     with pytest.raises(ValueError, match="expected pictures to search, got none"):
         bare.search("red")
+    with pytest.raises(ValueError, match="expected texts to choose from, got none"):
+        bare.predict(model.gallery)

@@ -29,6 +29,7 @@ def test_finds_training_pictures(pairs):
     assert (model.scores(list(pairs.images(size=16))[:12], names).argmax(axis=1) == np.arange(12)).all()
     assert model.search("blue bar", 1)[0].text == "blue bar"
     assert model.zero_shot(pairs, ["red", "blue"]).shape == (24, 2)
+    assert model.predict(pairs.take([5, 2])).tolist() == [pairs.texts(i)[0] for i in (5, 2)]
 
 
 def test_is_saved_and_loaded(pairs, tmp_path):

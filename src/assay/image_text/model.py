@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.core.files import write_json
-from assay.data.pairs import Pairs
+from assay.data.pairs import Pairs, read_pairs
 from assay.image_text.clip_model import CLIPModel
 from assay.image_text.contrast import unit
 from assay.image_text.dual_encoder import DualConfig, DualEncoder
@@ -74,6 +74,22 @@ class Searcher(ABC):
         scores = self.scores(found, [text])[:, 0]
         best = np.argsort(-scores, kind="stable")[:k]
         return [Found(int(i), float(scores[i]), found.texts(int(i))[0]) for i in best]
+
+    def predict(self, source: Any) -> np.ndarray:
+        """The text of the gallery that fits each picture best, of the first texts of what the model kept.
+
+        Args:
+            source: pairs, whose own texts do not count, or where they are read from; see `read_pairs`.
+
+        Raises:
+            ContractError: there is nothing to read, or it is not as it must be.
+            ValueError: the model was saved without a gallery.
+        """
+        if self.gallery is None:
+            raise ValueError("expected texts to choose from, got none: the model was saved without any")
+        shown = source if isinstance(source, Pairs) else read_pairs(source)
+        names = list(dict.fromkeys(self.gallery.texts(i)[0] for i in range(len(self.gallery))))
+        return np.array(names)[self.scores(shown, names).argmax(axis=1)]
 
 
 @dataclass(eq=False)
