@@ -15,13 +15,15 @@ PARAPHRASES: dict[str, frozenset[str]] = {
     text: frozenset(names.split(", "))
     for text, names in {
         "something to drink": "baby bottle, glass of milk, hot beverage, teapot, teacup without handle, "
-        "sake, bottle with popping cork, wine glass, cocktail glass, tropical drink, beer mug, clinking beer mugs, "
-        "clinking glasses, tumbler glass, pouring liquid, bubble tea, beverage box, mate, potable water",
+        "sake, bottle with popping cork, wine glass, cocktail glass, tropical drink, beer mug, "
+        "clinking beer mugs, clinking glasses, tumbler glass, pouring liquid, bubble tea, "
+        "beverage box, mate, potable water",
         "animal that lives in the sea": "spouting whale, whale, dolphin, orca, seal, fish, tropical fish, "
         "blowfish, shark, octopus, jellyfish, lobster, shrimp, squid, oyster, coral, spiral shell",
         "an angry kitten": "pouting cat",
         "it tells the time": "hourglass done, hourglass not done, watch, alarm clock, stopwatch, "
-        "timer clock, mantelpiece clock, twelve o’clock, twelve-thirty, one o’clock, one-thirty, two o’clock, two-thirty, "
+        "timer clock, mantelpiece clock, twelve o’clock, twelve-thirty, one o’clock, one-thirty, "
+        "two o’clock, two-thirty, "
         "three o’clock, three-thirty, four o’clock, four-thirty, five o’clock, five-thirty, six o’clock, "
         "six-thirty, seven o’clock, seven-thirty, eight-thirty, nine-thirty, ten o’clock, ten-thirty, "
         "eleven o’clock, eleven-thirty",
@@ -36,7 +38,8 @@ PARAPHRASES: dict[str, frozenset[str]] = {
         "rescue worker’s helmet",
         "truck that puts out a blaze": "fire engine",
         "bad weather": "cloud with lightning and rain, cloud with rain, cloud with snow, "
-        "cloud with lightning, tornado, fog, wind face, cyclone, umbrella with rain drops, sun behind rain cloud, high voltage, "
+        "cloud with lightning, tornado, fog, wind face, cyclone, "
+        "umbrella with rain drops, sun behind rain cloud, high voltage, "
         "snowflake",
         "insect that makes sugary syrup": "honeybee, honey pot",
         "unhappy": "sad but relieved face, crying face, loudly crying face, disappointed face, pensive face, "
