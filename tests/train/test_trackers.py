@@ -54,7 +54,7 @@ def test_wandb_gets_a_step(calls):
     ]
 
 
-@pytest.mark.parametrize("uri", [None, "file:runs"])
+@pytest.mark.parametrize("uri", [None, "sqlite:///mlflow.db"])
 def test_mlflow_gets_a_step(calls, uri):
     train_with(MLflow("assay", uri=uri))
     expected = [] if uri is None else [("set_tracking_uri", (uri,), {})]

@@ -1,6 +1,7 @@
 """Adapters that send a run's scalars to TensorBoard, Weights & Biases or MLflow, where they are installed.
 
 They go into `Run(trackers=...)`; what the log gets they get too. One that fails is warned about and left out.
+The extra `trackers` installs all three.
 """
 
 from collections.abc import Mapping
@@ -50,15 +51,16 @@ class WandB:
 
 
 class MLflow:
-    """A run of an MLflow experiment; needs the package mlflow.
+    """A run of an MLflow experiment; needs the package mlflow-skinny, or mlflow for a database of one's own.
 
     Args:
         experiment: its name.
-        uri: of the tracking server or folder, or None for MLflow's default.
+        uri: of the tracking server, or of a database such as "sqlite:///mlflow.db"; None for MLflow's
+            default.
     """
 
     def __init__(self, experiment: str, *, uri: str | None = None) -> None:
-        self._mlflow = _imported("mlflow", "mlflow")
+        self._mlflow = _imported("mlflow", "mlflow-skinny")
         if uri is not None:
             self._mlflow.set_tracking_uri(uri)
         self._mlflow.set_experiment(experiment)
