@@ -1,7 +1,15 @@
 /* What AdaBoost does to the weights of all rows between two rounds. The NumPy twin is reweighting.py. */
 #include "kernel.h"
 
-enum { SIDE_BY_SIDE = 16 }; /* sums that rows take turns in, so that an addition need not wait for the last one */
+/* Blocks of rows, so that loops are simple enough for vectors; sums that rows take turns in. */
+enum { BLOCK = 256, SIDE_BY_SIDE = 16 };
+
+INLINE void add_block(const double *block, double *sums)
+{
+    for (int i = 0; i < BLOCK; i += SIDE_BY_SIDE)
+        for (int j = 0; j < SIDE_BY_SIDE; j++)
+            sums[j] += block[i + j];
+}
 
 INLINE double sum_of(const double *sums)
 {
@@ -14,27 +22,31 @@ INLINE double sum_of(const double *sums)
 /* The weight of the rows that were missed. */
 EXPORT FOR_WIDE_VECTORS double assay_missed_weight(int64_t n, const uint8_t *missed, const double *weight)
 {
-    double sums[SIDE_BY_SIDE] = {0};
-    int64_t i = 0;
-    for (; i + SIDE_BY_SIDE <= n; i += SIDE_BY_SIDE)
-        for (int j = 0; j < SIDE_BY_SIDE; j++)
-            sums[j] += missed[i + j] ? weight[i + j] : 0.0;
-    for (; i < n; i++)
-        sums[i % SIDE_BY_SIDE] += missed[i] ? weight[i] : 0.0;
+    double sums[SIDE_BY_SIDE] = {0}, block[BLOCK];
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        int count = n - first < BLOCK ? (int)(n - first) : BLOCK;
+        for (int i = 0; i < count; i++)
+            block[i] = weight[first + i] * missed[first + i];
+        for (int i = count; i < BLOCK; i++)
+            block[i] = 0.0;
+        add_block(block, sums);
+    }
     return sum_of(sums);
 }
 
 /* Multiplies the weights of the rows that were missed, and divides all by their sum. */
 EXPORT FOR_WIDE_VECTORS void assay_raise_missed(int64_t n, const uint8_t *missed, double factor, double *weight)
 {
-    double sums[SIDE_BY_SIDE] = {0};
-    int64_t i = 0;
-    for (; i + SIDE_BY_SIDE <= n; i += SIDE_BY_SIDE)
-        for (int j = 0; j < SIDE_BY_SIDE; j++)
-            sums[j] += weight[i + j] *= missed[i + j] ? factor : 1.0;
-    for (; i < n; i++)
-        sums[i % SIDE_BY_SIDE] += weight[i] *= missed[i] ? factor : 1.0;
+    double sums[SIDE_BY_SIDE] = {0}, block[BLOCK];
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        int count = n - first < BLOCK ? (int)(n - first) : BLOCK;
+        for (int i = 0; i < count; i++)
+            block[i] = weight[first + i] *= missed[first + i] ? factor : 1.0;
+        for (int i = count; i < BLOCK; i++)
+            block[i] = 0.0;
+        add_block(block, sums);
+    }
     double sum = sum_of(sums);
-    for (i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++)
         weight[i] /= sum;
 }

@@ -22,7 +22,7 @@ def missed_weight(missed: Array, weight: Array) -> float:
     """
     kernel = _compiled()
     if kernel is None:
-        return _sum(np.where(missed, weight, 0.0))
+        return _sum(weight * missed)
     return kernel.assay_missed_weight(len(weight), missed.ctypes.data, weight.ctypes.data)
 
 
