@@ -74,6 +74,40 @@ def test_heads_are_slices_of_the_width():
     assert torch.allclose(layer(x), mixed @ layer.out.weight.T + layer.out.bias, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("biased", [True, False])
+def test_one_query_a_row_is_attention_by_keys_and_values(biased):
+    layer = SelfAttention(12, 3, qkv_bias=biased).double()
+    x, states, cotangent = drawn(4, 5, 12), drawn(4, 12, seed=1), drawn(4, 12, seed=2)
+    hidden = torch.arange(5)[None] > torch.tensor([4, 0, 2, 3])[:, None]
+    leaves = [x.requires_grad_(), states.requires_grad_(), *layer.parameters()]
+
+    def through_keys():
+        bias = torch.zeros(3, 12) if layer.qkv.bias is None else layer.qkv.bias.view(3, 12)
+        made = (states[:, None], x, x)
+        q, k, v = (
+            (t @ w.T + b).unflatten(-1, (3, 4)).transpose(1, 2)
+            for t, w, b in zip(made, layer.qkv.weight.chunk(3), bias, strict=True)
+        )
+        mask = torch.zeros(4, 1, 1, 5, dtype=x.dtype).masked_fill(hidden[:, None, None], -torch.inf)
+        return layer.out(attend(q, k, v, bias=mask).transpose(1, 2).flatten(1))
+
+    found, wanted = layer.at(states, x, hidden), through_keys()
+    assert torch.allclose(found, wanted, rtol=0, atol=1e-12)
+    pairs = zip(
+        torch.autograd.grad(found, leaves, cotangent),
+        torch.autograd.grad(wanted, leaves, cotangent),
+        strict=True,
+    )
+    for a, b in pairs:
+        assert torch.allclose(a, b, rtol=0, atol=1e-12)
+
+
+def test_one_query_for_all_rows_is_one_for_each():
+    layer = SelfAttention(12, 3).double()
+    x, state = drawn(4, 5, 12), drawn(1, 12, seed=1)
+    assert torch.allclose(layer.at(state, x), layer.at(state.expand(4, -1), x), rtol=0, atol=1e-14)
+
+
 def test_a_causal_token_sees_none_after_it():
     layer = SelfAttention(8, 2).double()
     x = drawn(1, 6, 8)

@@ -26,6 +26,7 @@ from assay.image_text.text_transformer import (
     picked,
     text_names,
 )
+from assay.nn.attention import SelfAttention
 from assay.nn.checkpoint import NameTable, Pair, fill, read_config, read_tensors, write_checkpoint
 from assay.nn.transformer import MLP
 
@@ -103,16 +104,18 @@ class AttentionPool(nn.Module):
     def __init__(self, width: int, num_heads: int, hidden_dim: int, act: str, eps: float) -> None:
         super().__init__()
         self.probe = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)
-        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
+        self.attention = SelfAttention(width, num_heads)
         self.norm = nn.LayerNorm(width, eps=eps)
         self.mlp = MLP(width, hidden_dim, act)
+        nn.init.xavier_uniform_(self.attention.qkv.weight)
+        for layer in (self.attention.qkv, self.attention.out):
+            nn.init.zeros_(layer.bias)
 
     def forward(
         self, x: Float[Tensor, "batch tokens width"], padding: Bool[Tensor, "batch tokens"] | None = None
     ) -> Float[Tensor, "batch width"]:
         """One state per image; where `padding` is true there is nothing to attend to."""
-        probe = self.probe.expand(len(x), -1, -1)
-        y = self.attention(probe, x, x, key_padding_mask=padding, need_weights=False)[0][:, 0]
+        y = self.attention.at(self.probe[0], x, padding)
         return y + self.mlp(self.norm(y))
 
 
@@ -146,7 +149,8 @@ class SigLIPVision(nn.Module):
         side = self.config.image_size
         if images.shape[-2:] != (side, side):
             raise ValueError(f"expected images of {side} x {side} pixels, got {tuple(images.shape[-2:])}")
-        x = self.patch_embedding(images).flatten(2).transpose(1, 2) + self.position_embedding.weight
+        x = self.patch_embedding(images).flatten(2).mT.contiguous()  # Or each normalisation copies it.
+        x = x + self.position_embedding.weight
         for block in self.blocks:
             x = block(x)
         return self.head(self.post_norm(x))
@@ -186,9 +190,9 @@ VISION_NAMES: tuple[Pair, ...] = (
     *block_names("vision_model", "vision_model"),
     ("vision_model.post_norm", "vision_model.post_layernorm"),
     ("vision_model.head.probe", "vision_model.head.probe"),
-    ("vision_model.head.attention.in_proj_weight", "vision_model.head.attention.in_proj_weight"),
-    ("vision_model.head.attention.in_proj_bias", "vision_model.head.attention.in_proj_bias"),
-    ("vision_model.head.attention.out_proj", "vision_model.head.attention.out_proj"),
+    ("vision_model.head.attention.qkv.weight", "vision_model.head.attention.in_proj_weight"),
+    ("vision_model.head.attention.qkv.bias", "vision_model.head.attention.in_proj_bias"),
+    ("vision_model.head.attention.out", "vision_model.head.attention.out_proj"),
     ("vision_model.head.norm", "vision_model.head.layernorm"),
     ("vision_model.head.mlp.fc1", "vision_model.head.mlp.fc1"),
     ("vision_model.head.mlp.fc2", "vision_model.head.mlp.fc2"),

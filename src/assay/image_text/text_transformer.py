@@ -14,9 +14,7 @@ from typing import Any, TypeVar
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from assay.nn.attention import attend
 from assay.nn.checkpoint import Pair
 from assay.nn.transformer import Block
 
@@ -123,7 +121,7 @@ def state_at(
     places: Int[Tensor, " batch"],
     hidden: Bool[Tensor, "batch tokens"] | None = None,
 ) -> Float[Tensor, "batch width"]:
-    """What a `Block` makes of one token of each row: the others are only keys and values.
+    """What a `Block` makes of one token of each row: the others are only looked at.
 
     Args:
         block: see `assay.nn.transformer.Block`; without dropped paths.
@@ -132,19 +130,8 @@ def state_at(
         hidden: what the token does not see; None for nothing.
     """
     rows = torch.arange(len(x), device=x.device)
-    normed, attention = block.norm1(x), block.attention
-    weight, bias, width = attention.qkv.weight, attention.qkv.bias, x.shape[2]
-
-    def heads(y: Tensor) -> Tensor:
-        return y.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-
-    q = heads(F.linear(normed[rows, places], weight[:width], bias[:width])[:, None])
-    k, v = map(heads, F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1))
-    mask = None
-    if hidden is not None:
-        mask = torch.zeros_like(hidden, dtype=q.dtype).masked_fill(hidden, -torch.inf)[:, None, None]
-    mixed = attend(q, k, v, bias=mask).transpose(1, 2).flatten(1)
-    z = x[rows, places] + attention.out(mixed)
+    normed = block.norm1(x)
+    z = x[rows, places] + block.attention.at(normed[rows, places], normed, hidden)
     return z + block.mlp(block.norm2(z))
 
 

@@ -9,8 +9,10 @@ Reference:
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from assay.nn.linear import Linear
 
 _SHORT = 32  # tokens; below, torch's fused kernel takes longer than the products by themselves
 
@@ -59,8 +61,8 @@ class SelfAttention(nn.Module):
         if dim % num_heads:
             raise ValueError(f"expected a width divisible by {num_heads} heads, got {dim}")
         self.num_heads = num_heads
-        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)  # Rows: all of q, then k, then v.
-        self.out = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim, bias=qkv_bias)  # Rows: all of q, then k, then v.
+        self.out = Linear(dim, dim)
 
     def forward(
         self, x: Float[Tensor, " *batch tokens dim"], *, bias: Tensor | None = None, causal: bool = False
@@ -71,3 +73,32 @@ class SelfAttention(nn.Module):
         )
         mixed = attend(q, k, v, bias=bias, causal=causal)
         return self.out(mixed.transpose(-3, -2).flatten(-2))
+
+    def at(
+        self,
+        states: Float[Tensor, "rows dim"],
+        x: Float[Tensor, "batch tokens dim"],
+        hidden: Bool[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch dim"]:
+        """What one query of each row finds among its tokens, without their keys and values.
+
+        As (Wk x) q = x (Wk' q), the matrix of the keys is applied to the query; and as the weights sum to 1,
+        that of the values to the mixture of tokens: two products a row in the place of two a token. The
+        keys' bias, which adds the same number to all scores, is left out.
+
+        Args:
+            states: what the queries are made of, one for each row or one for all.
+            x: the tokens.
+            hidden: what a row's query does not see; None for nothing.
+        """
+        query, key, value = self.qkv.weight.unflatten(0, (3, self.num_heads, -1))
+        q = torch.einsum("bw,hdw->bhd", states, query)
+        if self.qkv.bias is not None:
+            q = q + self.qkv.bias.unflatten(0, (3, self.num_heads, -1))[0]
+        scores = torch.einsum("bhd,hdw->bhw", q * q.shape[-1] ** -0.5, key) @ x.mT
+        if hidden is not None:
+            scores = scores.masked_fill(hidden[:, None], -torch.inf)
+        found = torch.einsum("bhw,hdw->bhd", scores.softmax(-1) @ x, value).flatten(1)
+        if self.qkv.bias is not None:
+            found = found + self.qkv.bias.chunk(3)[2]
+        return self.out(found)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from assay.nn.activation import activation
 from assay.nn.attention import SelfAttention
 from assay.nn.drop_path import DropPath
+from assay.nn.linear import Linear
 
 
 class MLP(nn.Module):
@@ -25,8 +26,8 @@ class MLP(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, hidden_act: str = "gelu") -> None:
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = Linear(dim, hidden_dim)
+        self.fc2 = Linear(hidden_dim, dim)
         self.act = activation(hidden_act)
 
     def forward(self, x: Float[Tensor, " *batch dim"]) -> Float[Tensor, " *batch dim"]:
