@@ -1,6 +1,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,6 +27,17 @@ def give(parameters, value, scale):
     """Gradients of `value`, as they are after the backward pass of a scaled loss."""
     for parameter in parameters:
         parameter.grad = torch.full_like(parameter, value) * scale
+
+
+def naive_update(scale, count, good, growth, backoff, interval):
+    """The rule in plain Python: the scale, a float32, and the row of good steps after a step."""
+    if not good:
+        return float(np.float32(scale * backoff)), 0
+    if count + 1 < interval:
+        return scale, count + 1
+    with np.errstate(over="ignore"):
+        grown = float(np.float32(scale * growth))
+    return grown if math.isfinite(grown) else scale, 0
 
 
 def tracker(scaler):
@@ -86,6 +98,27 @@ class TestTrace:
             for a, b in zip(ours, theirs, strict=True):
                 assert torch.equal(a, b)
                 a.grad = b.grad = None
+
+    @pytest.mark.filterwarnings("ignore:the loss scale fell")
+    @settings(max_examples=60, deadline=None)
+    @given(
+        script=st.lists(st.booleans(), max_size=25),
+        interval=st.integers(1, 4),
+        growth=st.sampled_from([1.1, 1.5, 2.0, 4.0]),
+        backoff=st.sampled_from([0.1, 0.5, 0.9]),
+        init=st.sampled_from([1.0, 3.0, 2.0**16, 2.0**127]),
+    )
+    def test_follows_the_rule_written_in_plain_python(self, script, interval, growth, backoff, init):
+        parameters = weights(1)
+        optimizer = torch.optim.SGD(parameters, lr=0.1)
+        scaler = LossScaler(init_scale=init, growth=growth, backoff=backoff, interval=interval)
+        scale, count = init, 0
+        for good in script:
+            give(parameters, 0.0 if good else math.inf, 1.0)
+            assert scaler.step(optimizer) == Step(good, scale, not good)
+            scaler.update()
+            scale, count = naive_update(scale, count, good, growth, backoff, interval)
+            assert (scaler.get_scale(), tracker(scaler)) == (scale, count)
 
     def test_scale_stays_finite(self):
         parameters = weights()

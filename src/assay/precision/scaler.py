@@ -119,18 +119,18 @@ class LossScaler:
     def update(self) -> None:
         """Adapts the scale to what the step found; the scale does not change anywhere else.
 
+        A bad step multiplies it by `backoff`; so does `growth` after `interval` good ones in a row, unless
+        the product is not finite. Either begins the row anew.
+
         Raises:
             RuntimeError: there was no step.
         """
         if self._found is None:
             raise RuntimeError("expected step() before update()")
-        bad = self._found > 0
-        count = self._tracker + 1
-        grown, shrunk = ((self._scale.double() * by).float() for by in (self.growth, self.backoff))
-        full = count == self.interval
-        better = torch.where(full & torch.isfinite(grown), grown, self._scale)
-        self._scale = torch.where(bad, shrunk, better)
-        self._tracker = torch.where(bad | full, torch.zeros_like(count), count)
+        # All of it in one kernel and in place, where the device is not waited for.
+        torch._amp_update_scale_(  # pyright: ignore
+            self._scale, self._tracker, self._found, self.growth, self.backoff, self.interval
+        )
         self._found = None
 
     def get_scale(self) -> float:
