@@ -165,6 +165,15 @@ def race(
     return measure
 
 
+def imported(path: str) -> Measure:
+    """The measure that "package.module:name" names, imported when it is run: claims are listed without."""
+
+    def measure(seed: int, scale: Scale) -> Mapping[str, float]:
+        return methods_.locate(path)(seed, scale)
+
+    return measure
+
+
 def claims(names: Sequence[str] = ()) -> dict[str, Claim]:
     """The claims on record by name; `names` picks claims, or all claims of a task.
 

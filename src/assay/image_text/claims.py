@@ -4,10 +4,7 @@ The margins were written before the experiments were run; the records are in `cl
 quantities but ratios are recalls or accuracies, as shares.
 """
 
-from collections.abc import Callable, Mapping
-
-from assay.core.claim import Claim, Measure, Prediction
-from assay.core.run import Scale
+from assay.core.claim import Claim, Prediction, imported
 
 _SHRUNK = (
     "Emoji of five vendors with English and Chinese names (6,561 pairs), tested on 1,319 pictures of a "
@@ -20,17 +17,7 @@ _ZHAI = (
 )
 
 
-def _measured(name: str) -> Measure:
-    """The experiment of that name, imported when it is run, since it needs torch."""
-
-    def measure(seed: int, scale: Scale) -> Mapping[str, float]:
-        from assay.image_text import experiments
-
-        experiment: Callable[[int, Scale], Mapping[str, float]] = getattr(experiments, name)
-        return experiment(seed, scale)
-
-    return measure
-
+_EXPERIMENTS = "assay.image_text.experiments"
 
 claims: tuple[Claim, ...] = (
     Claim(
@@ -42,7 +29,7 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="sigmoid 16", smaller="softmax 16", margin=-0.005),
             Prediction(greater="gap 16", smaller="gap 512", margin=0.0),
         ),
-        measure=_measured("batch_sizes"),
+        measure=imported(f"{_EXPERIMENTS}:batch_sizes"),
         shrunk=_SHRUNK + _LOCKED + "Batches of 16, 64 and 512 and not of 512 to 10^6.",
         finding="In the mean the sigmoid loss leads by 0.4 points at 16 and 1.0 at 64, and is 1.2 behind "
         "at 512, where steps are few (118); three seeds of 1,319 pictures do not settle it.",
@@ -53,7 +40,7 @@ claims: tuple[Claim, ...] = (
         statement="The sigmoid loss learns faster from a bias of -10 than from 0.",
         source=f"{_ZHAI}, Section 4.8 (bias term)",
         predictions=(Prediction(greater="bias -10", smaller="bias 0", margin=0.01),),
-        measure=_measured("bias_at_the_start"),
+        measure=imported(f"{_EXPERIMENTS}:bias_at_the_start"),
         shrunk=_SHRUNK + _LOCKED + "20,000 examples in batches of 256.",
         finding="From 0 nearly every pair is a wrongly scored negative, and the first steps lower the "
         "bias: after 20,000 examples the recall is still that of chance.",
@@ -65,7 +52,7 @@ claims: tuple[Claim, ...] = (
         source="Li, Fan, Hu, Feichtenhofer, He. Scaling Language-Image Pre-training via Masking. CVPR 2023. "
         "arXiv:2212.00794v2, Figure 1",
         predictions=(Prediction(greater="masked", smaller="unmasked", margin=0.0),),
-        measure=_measured("masking"),
+        measure=imported(f"{_EXPERIMENTS}:masking"),
         shrunk=_SHRUNK
         + "A vision transformer of width 128 and depth 4 with 64 patches; 12,000 pictures, or as "
         "many masked ones as take the same CPU time. R@5. Batches are not enlarged.",
@@ -81,7 +68,7 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="locked", smaller="unlocked", margin=-0.01),
             Prediction(greater="speed-up", margin=4.0),
         ),
-        measure=_measured("locking"),
+        measure=imported(f"{_EXPERIMENTS}:locking"),
         shrunk=_SHRUNK + "EfficientNet-Lite0 at 64 pixels, 6,000 examples. R@5. Features of the locked tower "
         "are computed before its steps are timed.",
         finding="Both arms have the rates of weights from scratch, at which the unlocked tower probably "
@@ -98,7 +85,7 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="catlip", smaller="clip", margin=-0.03),
             Prediction(greater="throughput ratio", margin=1.2),
         ),
-        measure=_measured("nouns"),
+        measure=imported(f"{_EXPERIMENTS}:nouns"),
         shrunk=_SHRUNK
         + "A small ResNet and a text transformer of width 128 and depth 2, where the paper's has "
         "width 512 and depth 12, so that less can be saved; 12,000 examples; the probe tells 9 groups apart.",
@@ -119,7 +106,7 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="raw", smaller="clean filter's own", margin=0.0),
             Prediction(greater="clean filter", smaller="noisy filter", margin=0.0),
         ),
-        measure=_measured("filtering"),
+        measure=imported(f"{_EXPERIMENTS}:filtering"),
         shrunk=_SHRUNK
         + _LOCKED
         + "Half of the pool's texts are another pair's; the clean filter learns from a "
@@ -138,7 +125,7 @@ claims: tuple[Claim, ...] = (
             Prediction(greater="ensemble", smaller="single templates", margin=0.005),
             Prediction(greater="ensemble", smaller="bare name", margin=-0.02),
         ),
-        measure=_measured("prompting"),
+        measure=imported(f"{_EXPERIMENTS}:prompting"),
         shrunk=_SHRUNK + _LOCKED + "Trained on bare names; six templates and not 80.",
         finding="All templates together are 1.5 points better than one of them in the mean, but not "
         "better than the bare names, which are what the model was trained on.",
@@ -149,7 +136,7 @@ claims: tuple[Claim, ...] = (
         statement="A pretrained image tower gives a better model than one from scratch, at equal examples.",
         source="Zhai et al. LiT. CVPR 2022. arXiv:2111.07991v3, Figure 3 (Lu against uu)",
         predictions=(Prediction(greater="pretrained", smaller="scratch", margin=0.05),),
-        measure=_measured("pretrained"),
+        measure=imported(f"{_EXPERIMENTS}:pretrained"),
         shrunk=_SHRUNK + "EfficientNet-Lite0 at 64 pixels against a small ResNet at 32; 16,000 examples.",
         finding="Ahead by 3.9 points in the mean, and in every seed, but not by the 5 that were predicted.",
         seeds=3,
