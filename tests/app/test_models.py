@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -175,6 +177,66 @@ def test_device_precision_and_ranks_reach_the_method(capfdbinary, monkeypatch):
         ("cuda:1", "fp32", 3, 4, True),
         ("cuda:1", "fp32", 0, 4, True),
     ]
+
+
+@pytest.fixture
+def shapes():
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    for kind in ("dark", "light"):
+        Path("shapes", kind).mkdir(parents=True)
+        for i in range(8):
+            grey = rng.integers(0, 100, (8, 8), dtype=np.uint8) + (100 if kind == "light" else 0)
+            image.fromarray(grey.astype(np.uint8)).save(f"shapes/{kind}/{i}.png")
+
+
+FIT_IMAGES = ("fit", "images", "resnet", "--data", "shapes", "--set", "width=4", "--set", "examples=64")
+FIT_IMAGES += ("--set", "batch_size=8", "--out", "model", "--checkpoints", "kept", "--checkpoint-every", "3")
+
+
+def test_a_training_goes_on_from_its_checkpoint(capfdbinary, shapes):
+    assert run(capfdbinary, *FIT_IMAGES)[0] == 0
+    assert {"fit.json", "checkpoint", "log.jsonl"} <= {path.name for path in Path("kept").iterdir()}
+    state = json.loads(Path("kept/checkpoint/state.json").read_text("utf-8"))
+    assert len(state["facts"]["records"]) == 6
+    log = Path("kept/log.jsonl").read_text("utf-8").splitlines()
+    whole = Path("model/model/model.safetensors").read_bytes()
+    assert run(capfdbinary, *FIT_IMAGES)[0] == 0  # Six steps are read and two are made.
+    assert Path("model/model/model.safetensors").read_bytes() == whole
+    again = Path("kept/log.jsonl").read_text("utf-8").splitlines()
+    assert again[:6] == log[:6]
+    assert [json.loads(line)["step"] for line in again] == list(range(1, 9))
+    status, _, error = run(capfdbinary, *FIT_IMAGES, "--seed", "2")
+    assert status == 2
+    assert "--checkpoints kept: its fit has seed 0, this one 2; take another folder" in error
+    status, _, error = run(capfdbinary, *FIT_IMAGES[:-3], "shapes")
+    assert status == 2
+    assert "--checkpoints shapes: expected an empty folder or one of checkpoints" in error
+
+
+def test_losses_are_sent_to_a_tracker(capfdbinary, shapes, monkeypatch):
+    seen = []
+
+    class Writer:
+        def __init__(self, folder):
+            seen.append(folder)
+
+        def add_scalar(self, name, value, step):
+            seen.append((name, step))
+
+        def close(self):
+            seen.append("closed")
+
+    monkeypatch.setitem(sys.modules, "tensorboard", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "tensorboard.summary", SimpleNamespace(Writer=Writer))
+    assert run(capfdbinary, *FIT_IMAGES[:-4], "--track", "tensorboard:events")[0] == 0
+    assert seen[0] == "events"
+    assert ("loss", 8) in seen
+    assert seen[-1] == "closed"
+    status, _, error = run(capfdbinary, *FIT_IMAGES[:-4], "--track", "comet:events")
+    assert status == 2
+    assert "expected tensorboard:FOLDER, wandb:PROJECT or mlflow:EXPERIMENT, got 'comet:events'" in error
 
 
 def test_a_missing_column_and_a_damaged_model_are_named(capfdbinary):

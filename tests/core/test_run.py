@@ -113,6 +113,34 @@ def test_runs_within_another_have_its_device_and_precision():
     assert (Run().device, Run().precision) == ("cpu", "fp32")
 
 
+def test_parts_have_folders_and_shares_of_what_is_counted(tmp_path):
+    run = Run(seed=3, budget=Budget(100, "steps"), folder=tmp_path, checkpoint_every=5)
+    first, second = run.part("first", 0.25), run.part("second", 0.75)
+    assert (first.budget, second.budget) == (Budget(25, "steps"), Budget(75, "steps"))
+    assert (first.folder, second.folder) == (tmp_path / "first", tmp_path / "second")
+    assert (second.seed, second.checkpoint_every) == (3, 5)
+    first.log(1, loss=1.0)
+    assert (tmp_path / "first" / "log.jsonl").exists()
+    assert Run().part("only", 0.5).budget is None
+
+
+def test_parts_share_seconds_by_the_clock():
+    run = Run(budget=Budget(100, "seconds"))
+    run.start_clock(spent=10)  # Something was done before the parts.
+    first = run.part("first", 0.5)
+    assert first.budget.amount == pytest.approx(40, abs=0.1)
+    assert first.spent() == pytest.approx(0, abs=0.01)
+    run.start_clock(spent=60)  # The first took longer than its share.
+    assert run.part("second", 0.5).budget.amount == pytest.approx(40, abs=0.1)
+    run.start_clock(spent=200)
+    assert 0 < run.part("late", 0.1).budget.amount < 0.01
+
+
+def test_checkpoints_come_after_steps():
+    with pytest.raises(ValueError, match="expected checkpoint_every of at least 1 step, got 0"):
+        Run(checkpoint_every=0)
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", ""])
 def test_unknown_devices_are_refused(device):
     with pytest.raises(ValueError, match="expected a device cpu, cuda or cuda:<number>, got"):

@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 
 from assay.data.labelled import LabelledImages
-from assay.images.classifier import ImageClassifier, Moment, NetworkClassifier
+from assay.images.classifier import ImageClassifier, NetworkClassifier
 from assay.images.findings import Findings
 from assay.images.pixel_linear import PixelLinear, PixelLinearConfig
 from assay.images.preprocessing import Preprocessing
 from assay.images.resnet import ResNet, ResNetConfig
+from assay.train.moments import Moment
 
 
 @pytest.fixture

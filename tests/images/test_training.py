@@ -1,5 +1,6 @@
 """Training: what images go through, what a run decides, and the networks kept on the way."""
 
+import contextlib
 import itertools
 from dataclasses import dataclass
 
@@ -113,6 +114,30 @@ def test_the_log_has_loss_and_accuracy(shapes, tmp_path):
     assert len(lines) == 30
     assert '"loss"' in lines[0]
     assert '"accuracy"' in lines[0]
+
+
+def test_cut_off_in_the_middle_it_goes_on_to_the_same_network(shapes, others, tmp_path):
+    class Cut(Exception):
+        pass
+
+    def cut(fraction, text):
+        if fraction > 0.6:
+            raise Cut
+
+    def fitted(progress=lambda fraction, text: None):
+        run = Run(seed=4, folder=tmp_path, checkpoint_every=4, progress=progress)
+        with contextlib.closing(run):
+            return Small(shift=1).fit(shapes, run=run)
+
+    whole = Small(shift=1).fit(shapes, run=Run(seed=4))
+    with pytest.raises(Cut):
+        fitted(cut)
+    resumed = fitted()
+    assert np.array_equal(whole.log_probs(others.images), resumed.log_probs(others.images))
+    for one, two in zip(whole.history, resumed.history, strict=True):
+        assert one.examples == two.examples
+        for name, weight in one.weights.items():
+            assert torch.equal(weight, two.weights[name])
 
 
 def test_half_precision_trains_too(shapes, others):

@@ -28,7 +28,7 @@ STEPS = 40
 
 
 def digest_of_training(folder, precision, slow):
-    run = Run(seed=5, folder=folder, precision=precision)
+    run = Run(seed=5, folder=folder, precision=precision, checkpoint_every=7)
     with seeded(run):
         model = nn.Sequential(
             nn.Linear(8, 16),
@@ -58,7 +58,6 @@ def digest_of_training(folder, precision, slow):
             accumulate=2,
             after_step=lambda: time.sleep(slow),
             ema=ema,
-            checkpoint_every=7,
         )
     run.close()
     digest = hashlib.sha256()

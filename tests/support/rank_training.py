@@ -69,7 +69,7 @@ def trained(
         "muon": lambda: muon(model, 0.05, 0.05),
         "sgd": lambda: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
     }
-    run = Run(rank=rank, world=world, sharded=sharded, folder=folder)
+    run = Run(rank=rank, world=world, sharded=sharded, folder=folder, checkpoint_every=2)
     batches = Batches(data(), 12, np.random.default_rng(0), rank=rank, world=world)
     ema = Ema(model, 0.5)
     history = train(
@@ -83,7 +83,6 @@ def trained(
         accumulate=accumulate,
         after_step=after_step,
         ema=ema,
-        checkpoint_every=None if folder is None else 2,
         launch=launch,
     )
     run.close()

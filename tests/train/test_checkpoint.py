@@ -56,13 +56,11 @@ def problem():
 def train_in(folder, steps, *, model=None, every=2, **options):
     fresh, batches, loss_fn = problem()
     model = model or fresh
-    run = Run(folder=folder)
+    run = Run(folder=folder, checkpoint_every=every)
     optimizer = adamw(model, 0.1)
     if model is not fresh:
         loss_fn = lambda x: {"loss": model(x).square().mean()}  # noqa: E731
-    history = train(
-        loss_fn, batches, optimizer, run, model=model, steps=steps, checkpoint_every=every, **options
-    )
+    history = train(loss_fn, batches, optimizer, run, model=model, steps=steps, **options)
     run.close()
     return model, history
 
@@ -85,9 +83,10 @@ class TestCheckpoint:
 
     def test_is_written_when_due_and_only_with_a_folder(self, tmp_path):
         part = {"model": nn.Linear(2, 2)}
-        checkpoint = Checkpoint(Run(folder=tmp_path), 3, part)
+        checkpoint = Checkpoint(Run(folder=tmp_path, checkpoint_every=3), part)
         assert [step for step in range(1, 10) if checkpoint.due(step)] == [3, 6, 9]
-        for without in (Checkpoint(Run(), 3, part), Checkpoint(Run(folder=tmp_path), None, part)):
+        for run in (Run(checkpoint_every=3), Run(folder=tmp_path)):
+            without = Checkpoint(run, part)
             assert not without.due(3)
             without.save({})
             assert without.load() is None
@@ -104,7 +103,7 @@ class TestCheckpoint:
             def load_state_dict(self, state):
                 self.state = state
 
-        part, run = Part(), Run(folder=tmp_path)
+        part, run = Part(), Run(folder=tmp_path, checkpoint_every=1)
         rng = np.random.default_rng(3)
         part.state = {
             "numbers": [1, 2.5, None, True, "text", 10**30],
@@ -118,10 +117,10 @@ class TestCheckpoint:
         }
         expected = part.state
         torch_state = torch.get_rng_state()
-        Checkpoint(run, 1, {"part": part}).save({"a": 1})
+        Checkpoint(run, {"part": part}).save({"a": 1})
         torch.rand(3)
         part.state = None
-        assert Checkpoint(run, 1, {"part": part}).load() == {"a": 1}
+        assert Checkpoint(run, {"part": part}).load() == {"a": 1}
         assert torch.equal(torch.get_rng_state(), torch_state)
         found = part.state
         assert found["numbers"] == expected["numbers"]
@@ -149,7 +148,7 @@ class TestCheckpoint:
                 pass
 
         part = Part()
-        checkpoint = Checkpoint(Run(folder=tmp_path), 1, {"part": part})
+        checkpoint = Checkpoint(Run(folder=tmp_path, checkpoint_every=1), {"part": part})
         checkpoint.save({"step": 1})
         part.state = {"a": {"b": object()}}  # type: ignore[dict-item]
         with pytest.raises(TypeError, match=r"got object in \.part\.a\.b"):

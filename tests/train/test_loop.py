@@ -245,7 +245,7 @@ class TestSurroundings:
     def test_nothing_is_written_without_a_folder(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         model, loss_fn, batches = problem()
-        train(loss_fn, batches, adamw(model, 0.01), Run(), model=model, steps=3, checkpoint_every=1)
+        train(loss_fn, batches, adamw(model, 0.01), Run(checkpoint_every=1), model=model, steps=3)
         assert not list(tmp_path.iterdir())
 
     def test_the_loop_is_short(self):

@@ -1,8 +1,10 @@
 """`assay fit` and `assay predict`: one method, fitted on all rows, and what it says about new ones."""
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,6 +57,12 @@ class Fit(Command):
     """Of a method that trains by gradients."""
     shard: bool = False
     """Under torchrun, divide weights and optimizer states among the ranks instead of copying them."""
+    checkpoints: Annotated[Path | None, option("FOLDER", "none")] = None
+    """Folder for a training's log and checkpoints; the same command goes on from the last one."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    track: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KIND:NAME")] = ()
+    """Send losses to tensorboard:FOLDER, wandb:PROJECT or mlflow:EXPERIMENT."""
 
     options: Suppress[Options] = field(default_factory=Options)
     """Those of the task; which they are is known when the task is."""
@@ -67,6 +75,7 @@ class Fit(Command):
         from assay.core.comparison import installed_methods, named_entrant
         from assay.core.files import atomic_folder, write_json
         from assay.core.run import Run, torchrun, within
+        from assay.core.trackers import tracker
 
         if self.out.exists() and not _is_replaceable(self.out):
             raise ValueError(f"--out {self.out}: it exists and holds no model that `assay fit` wrote")
@@ -86,23 +95,30 @@ class Fit(Command):
                 rank=rank,
                 world=world,
                 sharded=self.shard,
+                folder=self.checkpoints,
+                checkpoint_every=None if self.checkpoints is None else self.checkpoint_every,
+                trackers=[tracker(text) for text in self.track] if rank == 0 else (),
                 progress=waiting.progress,
             )
             with within(run):
                 data = task.load(self.data, scale=self.scale, **self.options.given())
             name, external = self.method, installed_methods(task)
             chosen = named_entrant(task, data, name, name, {name: settings}, external, self.scale)
+            card = {"format": _FORMAT, "task": task.name, "method": self.method, "settings": settings}
+            card |= {"data": data.name, "fingerprint": data.fingerprint(), "seed": self.seed}
+            card |= {"assay": __version__}
+            if self.checkpoints is not None:
+                _require_the_same_fit(self.checkpoints, card | {"scale": self.scale, "budget": self.budget})
             run.start_clock()
-            model = task.fit(chosen.method, data, run)
+            with contextlib.closing(run):
+                model = task.fit(chosen.method, data, run)
             if rank != 0:
                 return 0  # All ranks have the same model; one writes it.
             with atomic_folder(self.out) as folder:
                 (folder / "model").mkdir()
                 if not task.save_model(model, folder / "model"):
                     raise ValueError(f"a model of {self.method} cannot be saved")
-                card = {"format": _FORMAT, "task": task.name, "method": self.method, "settings": settings}
-                card |= {"data": data.name, "fingerprint": data.fingerprint(), "seed": self.seed}
-                write_json(folder / _CARD, card | {"assay": __version__})
+                write_json(folder / _CARD, card)
         say(f"model: {self.out}")
         return 0
 
@@ -146,6 +162,30 @@ class Predict(Command):
         columns = {f"p({label})": probabilities[:, i] for i, label in enumerate(model.classes_.tolist())}
         labels = np.asarray(model.classes_)[probabilities.argmax(axis=1)]
         return pyarrow.table({"prediction": labels, **columns})
+
+
+def _require_the_same_fit(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes the facts of a fit to a folder of checkpoints that is new, and compares them in one that is not.
+
+    Raises:
+        ValueError: the folder is another fit's, or no folder of checkpoints.
+    """
+    from assay.core.files import write_json
+
+    path, wanted = folder / "fit.json", json.loads(json.dumps(facts))
+    if not path.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"--checkpoints {folder}: expected an empty folder or one of checkpoints")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, wanted)
+        return
+    kept = json.loads(path.read_text("utf-8"))
+    for name, value in wanted.items():
+        if kept.get(name) != value:
+            raise ValueError(
+                f"--checkpoints {folder}: its fit has {name} {kept.get(name)!r}, this one {value!r}; "
+                "take another folder, or delete this one"
+            )
 
 
 def _is_replaceable(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """Run: what a fit is given by its surroundings, and nothing that the method itself chooses."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -46,6 +47,8 @@ class Run:
         budget: what may be spent, or None for what the method itself asks for.
         scale: "smoke" (seconds), "default" (minutes on a laptop) or "full" (what the machine can bear).
         folder: where log and checkpoints go, or None to write nothing.
+        checkpoint_every: steps between checkpoints in `folder`, from which a training that was cut off goes
+            on to the same bits; None for no checkpoints.
         threads: CPU threads this fit may use.
         rank, world: this process among how many.
         sharded: divide weights and optimizer states among the ranks instead of copying them.
@@ -53,7 +56,7 @@ class Run:
         progress: called with the fraction done in [0, 1] and a short text.
 
     Raises:
-        ValueError: device or precision is not what it can be.
+        ValueError: device, precision or `checkpoint_every` is not what it can be.
     """
 
     seed: int = 0
@@ -62,6 +65,7 @@ class Run:
     budget: Budget | None = None
     scale: Scale = "default"
     folder: Path | None = None
+    checkpoint_every: int | None = None
     threads: int = 1
     rank: int = 0
     world: int = 1
@@ -69,10 +73,33 @@ class Run:
     trackers: Sequence[Tracker] = ()
     progress: Callable[[float, str], None] = lambda fraction, text: None
     _started: float = field(default_factory=time.monotonic, init=False, repr=False)
+    _shared: float = field(default=0.0, init=False, repr=False)
     _file: IO[str] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_surroundings(self.device, self.precision)
+        if self.checkpoint_every is not None and self.checkpoint_every < 1:
+            raise ValueError(f"expected checkpoint_every of at least 1 step, got {self.checkpoint_every}")
+
+    def part(self, name: str, share: float) -> "Run":
+        """The run of one of several trainings that make a fit, with a folder and a budget of its own.
+
+        Args:
+            name: of its folder, in this run's.
+            share: of the budget, in (0, 1]. Of seconds it gets what the parts until now have left of their
+                shares and its own, so that work between the parts counts too.
+        """
+        budget, folder = self.budget, self.folder
+        self._shared += share
+        if budget is not None:
+            amount = budget.amount * share
+            if budget.unit == "seconds":
+                amount = max(budget.amount * self._shared - (time.monotonic() - self._started), 1e-3)
+            budget = dataclasses.replace(budget, amount=amount)
+        if folder is not None:
+            folder = folder / name
+            folder.mkdir(parents=True, exist_ok=True)
+        return dataclasses.replace(self, budget=budget, folder=folder)
 
     def rng(self, *stream: str | int) -> np.random.Generator:
         """A generator that depends on the seed and the name of the stream, and on nothing else."""

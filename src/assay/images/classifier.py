@@ -5,17 +5,18 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import nn
 
 from assay.core.files import write_json
 from assay.core.method import locate
 from assay.images.findings import Findings
 from assay.images.preprocessing import Preprocessing
+from assay.train.moments import Moment
 
 FAMILIES = {
     "network": "assay.images.classifier:NetworkClassifier",
@@ -115,13 +116,6 @@ class ImageClassifier(ABC):
         return model
 
 
-class Moment(NamedTuple):
-    """The tensors of a network after so many examples."""
-
-    examples: int
-    state: dict[str, Tensor]
-
-
 class NetworkClassifier(ImageClassifier):
     """A network that gives logits.
 
@@ -160,7 +154,7 @@ class NetworkClassifier(ImageClassifier):
     def at(self, moment: Moment) -> "NetworkClassifier":
         """The classifier as it was then."""
         network = copy.deepcopy(self.network)
-        network.load_state_dict(moment.state)
+        network.load_state_dict(moment.weights)
         return NetworkClassifier(network, self.classes, self.preprocessing)
 
     def on(self, device: str) -> Self:

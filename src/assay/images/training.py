@@ -12,15 +12,14 @@ from torch import Tensor, nn
 
 from assay.core.run import Run
 from assay.data.labelled import LabelledImages
-from assay.images.classifier import Moment, NetworkClassifier
+from assay.images.classifier import NetworkClassifier
 from assay.images.preprocessing import Preprocessing
 from assay.train.batches import Batches
 from assay.train.loop import train
+from assay.train.moments import Moments
 from assay.train.optimizers import muon
 from assay.train.schedule import cosine
 from assay.train.seeding import seeded
-
-_MOMENTS = 8  # of the learning curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,23 +139,12 @@ def trained(
     arrays = [torch.tensor(data.images), torch.tensor(data.labels)]
     batches = Batches(arrays, size, run.rng("batches"), rank=run.rank, world=run.world)
     steps = max(1, round(examples / size))
-    moments: list[Moment] = []
-    step = 0
+    moments = Moments(network, run, steps=steps, batch_size=size, epoch=len(data))
 
     def loss(images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         logits = network(preprocessing(augmented(images, shift=shift, flip=flip))).float()
         right = (logits.argmax(1) == labels).float()
         return {"loss": F.cross_entropy(logits, labels), "accuracy": right.mean()}
-
-    def keep() -> None:
-        """Keeps the network whenever another eighth is done."""
-        nonlocal step
-        step += 1
-        seen = step * size
-        spent = run.spent(steps=step, epochs=seen / len(data), examples=seen) if run.budget else step / steps
-        if spent >= (len(moments) + 1) / _MOMENTS:
-            state = {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
-            moments.append(Moment(seen, state))
 
     network.train()
     train(
@@ -167,9 +155,9 @@ def trained(
         model=network,
         steps=None if run.budget else steps,
         schedule=cosine(warmup=0.1),
-        after_step=None if run.sharded else keep,  # The parts of a divided network are no network.
+        after_step=None if run.sharded else moments,  # The parts of a divided network are no network.
     )
-    return NetworkClassifier(network, data.classes, preprocessing, moments)
+    return NetworkClassifier(network, data.classes, preprocessing, moments.kept)
 
 
 def augmented(

@@ -40,14 +40,13 @@ class Checkpoint:
     """The latest checkpoint of a training, at `folder/checkpoint`; without a folder, none.
 
     Args:
-        run: folder, device, rank and world.
-        every: steps between checkpoints, or None for none.
+        run: folder, steps between checkpoints, device, rank and world.
         parts: what is kept, by name.
     """
 
-    def __init__(self, run: Run, every: int | None, parts: Mapping[str, Stateful]) -> None:
-        self._run, self._every, self._parts = run, every, parts
-        used = run.folder is not None and every is not None
+    def __init__(self, run: Run, parts: Mapping[str, Stateful]) -> None:
+        self._run, self._every, self._parts = run, run.checkpoint_every, parts
+        used = run.folder is not None and run.checkpoint_every is not None
         self._path = run.folder / "checkpoint" if used and run.folder is not None else None
 
     def due(self, step: int) -> bool:

@@ -36,7 +36,6 @@ def train(
     accumulate: int = 1,
     after_step: Callable[[], None] | None = None,
     ema: Ema | None = None,
-    checkpoint_every: int | None = None,
     launch: Launch | None = None,
 ) -> History:
     """The history of a training that changes `model` in place.
@@ -49,15 +48,15 @@ def train(
         batches: tuples whose first item's length is the number of examples; iterated again where they can be,
             and resumed exactly where they have `state_dict` and `load_state_dict`.
         optimizer: of parameters of `model`.
-        run: device, precision, budget, folder, progress and ranks.
+        run: device, precision, budget, folder, checkpoints, progress and ranks.
         model: what is trained.
         steps: how often the optimizer is asked to step, or None.
         schedule: multiplier of the learning rates by the fraction done; stands still when a step is skipped.
         clip_norm: greatest norm of all gradients together, or None.
         accumulate: batches per step; the gradient is the mean of theirs. For losses over all pairs of a batch
             this is another objective: see `assay.train.gradcache`.
-        after_step, ema: called after every update, for instance to clamp; a running mean of the weights.
-        checkpoint_every: steps between checkpoints in `run.folder`, from which a training cut off goes on.
+        after_step: called after every update, for instance to clamp; kept in checkpoints if it has a state.
+        ema: a running mean of the weights.
         launch: begins the sum of a bucket of gradients over the ranks; see `assay.train.ranks.Ranks`.
 
     Raises:
@@ -69,7 +68,8 @@ def train(
     feed = Feed(batches, endless=steps is not None or run.budget is not None)
     state = OptimizerState(optimizer, model)
     parts = {"model": model, "optimizer": state, "feed": feed, "scaler": scaler, "ema": ema}
-    checkpoint = Checkpoint(run, checkpoint_every, {k: part for k, part in parts.items() if part is not None})
+    parts["after_step"] = after_step
+    checkpoint = Checkpoint(run, {k: part for k, part in parts.items() if hasattr(part, "state_dict")})
     rates = [group["lr"] for group in optimizer.param_groups]
     history, in_a_row = History.resumed(checkpoint.load(), run), 0
     update = Update(loss_fn, model, optimizer, run, ranks=ranks, scaler=scaler, clip_norm=clip_norm)

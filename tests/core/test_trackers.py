@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from assay.core.run import Run
-from assay.train.trackers import MLflow, TensorBoard, WandB
+from assay.core.trackers import MLflow, TensorBoard, WandB, tracker
 
 
 @pytest.fixture
@@ -76,3 +76,16 @@ def test_a_missing_package_is_named(monkeypatch, package, make):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ValueError, match=f"needs the package {package}"):
         make("somewhere")
+
+
+def test_is_made_from_its_name(calls, tmp_path):
+    train_with(tracker(f"tensorboard:{tmp_path}/a:b"))
+    assert calls[0] == ("Writer", (f"{tmp_path}/a:b",), {})
+    assert isinstance(tracker("wandb:assay"), WandB)
+    assert isinstance(tracker("mlflow:assay"), MLflow)
+
+
+@pytest.mark.parametrize("text", ["", "tensorboard", "tensorboard:", "comet:assay"])
+def test_another_name_is_refused(text):
+    with pytest.raises(ValueError, match="expected tensorboard:FOLDER, wandb:PROJECT or mlflow:EXPERIMENT"):
+        tracker(text)

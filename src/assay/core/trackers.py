@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from assay.core.run import Tracker
+
 
 class TensorBoard:
     """Event files in a folder; needs the package tensorboard.
@@ -73,6 +75,22 @@ class MLflow:
     def close(self) -> None:
         """Ends the run."""
         self._mlflow.end_run()
+
+
+KINDS = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
+"""The trackers by the names that the command line has for them."""
+
+
+def tracker(text: str) -> Tracker:
+    """The tracker of "tensorboard:FOLDER", "wandb:PROJECT" or "mlflow:EXPERIMENT".
+
+    Raises:
+        ValueError: the text is none of these, or the package is not installed.
+    """
+    kind, _, where = text.partition(":")
+    if kind not in KINDS or not where:
+        raise ValueError(f"expected tensorboard:FOLDER, wandb:PROJECT or mlflow:EXPERIMENT, got {text!r}")
+    return KINDS[kind](where)
 
 
 def _imported(module: str, package: str) -> Any:
