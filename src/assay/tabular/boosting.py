@@ -25,6 +25,7 @@ from assay.tabular.tree import Tree
 
 Array = np.ndarray
 FEW_ROWS = 16_384  # so many cost nothing to sum in 64 bits; more are summed in 16 unless splits are exact
+Derivatives = tuple[Array, Array | None]  # gradient and hessian, [outputs, n]
 Monitor = Callable[[int, Any], bool | None]
 # Grows the trees of a round, one for every output: the values are those to add, and every row has its leaf.
 GrowRound = Callable[[Loss, Array, Array | None], Iterator[Grown]]
@@ -165,8 +166,11 @@ class Boosting(Estimator):
         """Return the mean loss of rows, as it is reported."""
         return loss.value(rows.target, rows.margins, rows.weight)
 
-    def _after_round(self, loss: Loss, rows: Rows) -> None:
-        """Note what the method wants to know of its training rows."""
+    def _after_round(self, loss: Loss, rows: Rows, buffer: Array) -> Derivatives | None:
+        """Note what the method wants to know of its training rows.
+
+        Return the derivatives that the next round starts from, if the same pass gave them.
+        """
 
     def _stalled(self, scores: list[float]) -> bool:
         """Whether these losses of the held-out rows say that no more rounds are needed."""
@@ -211,9 +215,12 @@ class Boosting(Estimator):
         trees: list[Tree] = []
         scores: list[float] = []
         buffer = np.empty((2, *rows.margins.shape))
+        derivatives = None
         for turn in range(self.n_estimators):
-            loss = loss.settled(rows.target, rows.margins, rows.weight)
-            gradient, hessian = loss.derivatives(rows.target, rows.margins, rows.weight, buffer)
+            if derivatives is None:
+                loss = loss.settled(rows.target, rows.margins, rows.weight)
+                derivatives = loss.derivatives(rows.target, rows.margins, rows.weight, buffer)
+            gradient, hessian = derivatives
             if gradient.flat[0] == 0 and not gradient.any():
                 break  # nothing is left to learn
             for output, grown in enumerate(grow_round(loss, gradient, hessian)):
@@ -221,7 +228,7 @@ class Boosting(Estimator):
                 slopes.step(rows.margins[output], grown.leaf, grown.tree.value[:, 0])
                 if held is not None:
                     held.margins[output] += grown.tree.predict(held.table)[:, 0]
-            self._after_round(loss, rows)
+            derivatives = self._after_round(loss, rows, buffer)
             scores.append(np.nan if held is None else self._score(loss, held))
             if monitor is not None:
                 self._keep(trees)

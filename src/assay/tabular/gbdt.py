@@ -28,6 +28,7 @@ from assay.tabular.boosting import (
     Boosting,
     BoostingClassifier,
     BoostingRegressor,
+    Derivatives,
     GrowRound,
     Monitor,
     Rows,
@@ -136,11 +137,12 @@ class GBDT(Boosting, ImpurityTree):
         return grow_round
 
     def _score(self, loss: Loss, rows: Rows) -> float:
-        # Squared error and binomial deviance are reported without the factor 1/2, as scikit-learn does.
-        return super()._score(loss, rows) * (2 if isinstance(loss, SquaredError | Logistic) else 1)
+        return _reported(loss, super()._score(loss, rows))
 
-    def _after_round(self, loss: Loss, rows: Rows) -> None:
-        self.train_score_ = np.append(self.train_score_, self._score(loss, rows))
+    def _after_round(self, loss: Loss, rows: Rows, buffer: Array) -> Derivatives | None:
+        value, derivatives = loss.value_and_derivatives(rows.target, rows.margins, rows.weight, buffer)
+        self.train_score_ = np.append(self.train_score_, _reported(loss, value))
+        return derivatives
 
     def _stalled(self, scores: list[float]) -> bool:
         patience = self.n_iter_no_change
@@ -153,6 +155,11 @@ class GBDT(Boosting, ImpurityTree):
         """The total gain of the splits on each column, as shares of their sum."""
         self._check_fitted()
         return normalised(total_gain(self.ensemble_.trees, self.n_features_in_))
+
+
+def _reported(loss: Loss, value: float) -> float:
+    """Return squared error and binomial deviance without the factor 1/2, as scikit-learn does."""
+    return value * (2 if isinstance(loss, SquaredError | Logistic) else 1)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -33,9 +33,22 @@ INLINE double within(double x)
     return x > FURTHEST ? FURTHEST : x;
 }
 
+/* exp(-|m|), from which probability and loss are had without overflow. */
+INLINE double decay(double margin)
+{
+    return exponential(within(margin < 0 ? margin : -margin));
+}
+
+/* 1 / (1 + exp(-m)), given the decay of m. */
+INLINE double probability(double margin, double decay)
+{
+    double share = 1.0 / (1.0 + decay);
+    return margin < 0 ? decay * share : share;
+}
+
 INLINE double sigmoid(double margin)
 {
-    return 1.0 / (1.0 + exponential(within(-margin)));
+    return probability(margin, decay(margin));
 }
 
 /* log(1 + e) for e in [0, 1]: the series of 2 artanh(e / (2 + e)). */
@@ -73,8 +86,8 @@ FOR_WIDE_VECTORS EXPORT void assay_logistic_losses(int64_t n, const double *y, c
                                                    double *restrict losses)
 {
     for (int64_t i = 0; i < n; i++) {
-        double m = margins[i], size = m < 0 ? -m : m, above = m > 0 ? m : 0.0;
-        losses[i] = log_of_one_plus(exponential(within(-size))) + above - y[i] * m;
+        double m = margins[i], above = m > 0 ? m : 0.0;
+        losses[i] = log_of_one_plus(decay(m)) + above - y[i] * m;
     }
 }
 
@@ -91,8 +104,8 @@ INLINE double logarithm(double x)
 
 enum { SIDE_BY_SIDE = 16, FACTORS = 256, TURNS = 16 }; /* rows that take turns; factors of 1 to 2 in a product */
 
-/* The sum of the losses of all rows. A logarithm of a product takes less time than the sum of the logarithms. */
-FOR_WIDE_VECTORS EXPORT double assay_logistic_loss(int64_t n, const double *y, const double *margins)
+INLINE double logistic_loss(int64_t n, const double *y, const double *margins, double *restrict gradient,
+                            double *restrict hessian, bool with_slopes)
 {
     double total[SIDE_BY_SIDE] = {0}, product[SIDE_BY_SIDE], sum = 0;
     double factor[TURNS * SIDE_BY_SIDE], plain[TURNS * SIDE_BY_SIDE];
@@ -101,9 +114,14 @@ FOR_WIDE_VECTORS EXPORT double assay_logistic_loss(int64_t n, const double *y, c
         for (int i = count; i < TURNS * SIDE_BY_SIDE; i++)
             factor[i] = 1.0, plain[i] = 0.0;
         for (int i = 0; i < count; i++) {
-            double m = margins[first + i], size = m < 0 ? -m : m, above = m > 0 ? m : 0.0;
-            factor[i] = 1.0 + exponential(within(-size));
+            double m = margins[first + i], above = m > 0 ? m : 0.0, e = decay(m);
+            factor[i] = 1.0 + e;
             plain[i] = above - y[first + i] * m;
+            if (with_slopes) {
+                double p = probability(m, e);
+                gradient[first + i] = p - y[first + i];
+                hessian[first + i] = p * (1.0 - p);
+            }
         }
         for (int j = 0; j < SIDE_BY_SIDE && turn % FACTORS == 0; j++)
             product[j] = 1.0;
@@ -119,6 +137,19 @@ FOR_WIDE_VECTORS EXPORT double assay_logistic_loss(int64_t n, const double *y, c
     for (int j = 0; j < SIDE_BY_SIDE; j++)
         sum += total[j];
     return sum;
+}
+
+/* The sum of the losses of all rows. A logarithm of a product takes less time than the sum of the logarithms. */
+FOR_WIDE_VECTORS EXPORT double assay_logistic_loss(int64_t n, const double *y, const double *margins)
+{
+    return logistic_loss(n, y, margins, NULL, NULL, false);
+}
+
+/* The same, with the slopes, which share the exponential. */
+FOR_WIDE_VECTORS EXPORT double assay_logistic_loss_and_slopes(int64_t n, const double *y, const double *margins,
+                                                              double *restrict gradient, double *restrict hessian)
+{
+    return logistic_loss(n, y, margins, gradient, hessian, true);
 }
 
 /* Margins, gradient and hessian are [classes][n]. */
@@ -169,19 +200,38 @@ EXPORT void assay_route(int64_t n, int64_t num_rows, int64_t width, const int64_
     }
 }
 
-/* Adds every row's value, or 1 where values is NULL, to the sum of its leaf. */
-EXPORT void assay_leaf_sums(int64_t n, const int32_t *leaf, const double *values, double *sums)
+enum { LEAF_TURNS = 4 }; /* sums of a leaf that rows take turns in, lest each addition wait for the one before */
+
+INLINE void leaf_sums(int64_t n, const int32_t *leaf, const double *values, double *sums)
 {
-    for (int64_t i = 0; i < n; i++)
-        sums[leaf[i]] += values ? values[i] : 1.0;
+    int64_t i = 0;
+    for (; i + LEAF_TURNS <= n; i += LEAF_TURNS)
+        for (int t = 0; t < LEAF_TURNS; t++)
+            sums[LEAF_TURNS * (int64_t)leaf[i + t] + t] += values ? values[i + t] : 1.0;
+    for (int t = 0; i < n; i++, t++)
+        sums[LEAF_TURNS * (int64_t)leaf[i] + t] += values ? values[i] : 1.0;
 }
 
-/* Adds two values of every row to the two sums of its leaf. */
+/* Adds every row's value, or 1 where values is NULL, to one of the sums [LEAF_TURNS] of its leaf. */
+EXPORT void assay_leaf_sums(int64_t n, const int32_t *leaf, const double *values, double *sums)
+{
+    if (values)
+        leaf_sums(n, leaf, values, sums);
+    else
+        leaf_sums(n, leaf, NULL, sums);
+}
+
+typedef double Pair __attribute__((vector_size(16), aligned(8)));
+
+/* Adds two values of every row to one of the pairs of sums [LEAF_TURNS][2] of its leaf. */
 EXPORT void assay_leaf_pairs(int64_t n, const int32_t *leaf, const double *first, const double *second, double *sums)
 {
-    typedef double Pair __attribute__((vector_size(16), aligned(8)));
-    for (int64_t i = 0; i < n; i++)
-        *(Pair *)(sums + 2 * leaf[i]) += (Pair){first[i], second[i]};
+    int64_t i = 0;
+    for (; i + LEAF_TURNS <= n; i += LEAF_TURNS)
+        for (int t = 0; t < LEAF_TURNS; t++)
+            *(Pair *)(sums + 2 * (LEAF_TURNS * (int64_t)leaf[i + t] + t)) += (Pair){first[i + t], second[i + t]};
+    for (int t = 0; i < n; i++, t++)
+        *(Pair *)(sums + 2 * (LEAF_TURNS * (int64_t)leaf[i] + t)) += (Pair){first[i], second[i]};
 }
 
 /* Moves every row's margin by the value of its leaf. */

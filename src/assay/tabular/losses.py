@@ -26,6 +26,7 @@ from assay.tabular.slopes import (
     leaf_pairs,
     leaf_sums,
     logistic_loss,
+    logistic_loss_and_slopes,
     logistic_losses,
     logistic_slopes,
     sigmoid,
@@ -134,6 +135,12 @@ class Loss(ABC):
             return gradient, hessian
         gradient *= weight
         return gradient, weight[None] if hessian is None else hessian * weight
+
+    def value_and_derivatives(
+        self, y: Array, margins: Array, weight: Array | None, out: Array
+    ) -> tuple[float, tuple[Array, Array | None] | None]:
+        """Return the mean loss and, where the same pass gives them, the derivatives."""
+        return self.value(y, margins, weight), None
 
     def line_search(
         self, leaves: Leaves, y: Array, margins: Array, gradient: Array, hessian: Array | None
@@ -327,6 +334,16 @@ class Logistic(Loss):
         gradient, hessian = out[0], out[1]
         logistic_slopes(y, margins[0], weight, gradient[0], hessian[0])
         return gradient, hessian
+
+    def value_and_derivatives(
+        self, y: Array, margins: Array, weight: Array | None, out: Array
+    ) -> tuple[float, tuple[Array, Array | None] | None]:
+        """Return the mean loss and, without weights, p - y and p (1 - p)."""
+        if weight is not None:
+            return super().value_and_derivatives(y, margins, weight, out)
+        gradient, hessian = out[0], out[1]
+        total = logistic_loss_and_slopes(y, margins[0], gradient[0], hessian[0])
+        return total / len(y), (gradient, hessian)
 
     def response(self, margins: Array) -> Array:
         """Return the probabilities of both classes, ``[n, 2]``."""

@@ -20,6 +20,7 @@ SHIFT = 1.5 * 2.0**52  # added to a number, it leaves the nearest integer in the
 LOG2_E, LN_2 = float.fromhex("0x1.71547652b82fep+0"), ("0x1.62e42fee00000p-1", "0x1.a39ef35793c76p-33")
 LN_2_HIGH, LN_2_LOW = map(float.fromhex, LN_2)
 SIDE_BY_SIDE, FACTORS = 16, 256  # sums that rows take turns in, and how many factors make a product
+LEAF_TURNS = 4  # sums of a leaf that rows take turns in
 
 
 def exponential(x: Array) -> Array:
@@ -39,7 +40,9 @@ def sigmoid(margins: Array) -> Array:
     """Return 1 / (1 + exp(-m)) of float64 margins."""
     kernel = _compiled()
     if kernel is None:
-        return 1.0 / (1.0 + exponential(-margins))
+        decay = exponential(-np.abs(margins))
+        share = 1.0 / (1.0 + decay)
+        return np.where(margins < 0, decay * share, share)
     margins, p = np.ascontiguousarray(margins), np.empty(margins.shape)
     kernel.assay_sigmoid(margins.size, _at(margins), _at(p))
     return p
@@ -97,6 +100,15 @@ def logistic_loss(y: Array, margins: Array) -> float:
     return float(_sum(total))
 
 
+def logistic_loss_and_slopes(y: Array, margins: Array, gradient: Array, hessian: Array) -> float:
+    """Return `logistic_loss`, and set the slopes of `logistic_slopes` without weights: one pass for both."""
+    kernel = _compiled()
+    if kernel is None:
+        logistic_slopes(y, margins, None, gradient, hessian)
+        return logistic_loss(y, margins)
+    return kernel.assay_logistic_loss_and_slopes(len(y), *map(_at, (y, margins, gradient, hessian)))
+
+
 def softmax_slopes(y: Array, margins: Array, weight: Array | None, gradient: Array, hessian: Array) -> None:
     """Set p - [y = k] and p (1 - p) of K classes' log-loss, ``[classes, n]``, times the weights."""
     kernel = _compiled()
@@ -110,13 +122,15 @@ def softmax_slopes(y: Array, margins: Array, weight: Array | None, gradient: Arr
 
 
 def leaf_sums(leaf: Array, values: Array | None, size: int) -> Array:
-    """Return the sum of the rows' values (None: ones) in each of ``size`` leaves, row after row."""
+    """Return the sum of the rows' values (None: ones) in each of ``size`` leaves."""
     kernel = _compiled()
     if kernel is None:
-        return np.bincount(leaf, values, size).astype(np.float64)
-    sums = np.zeros(size)
+        turn = np.arange(len(leaf)) % LEAF_TURNS
+        sums = np.bincount(LEAF_TURNS * leaf.astype(np.int64) + turn, values, size * LEAF_TURNS)
+        return _sum(sums.astype(np.float64).reshape(size, LEAF_TURNS).T)
+    sums = np.zeros((size, LEAF_TURNS))
     kernel.assay_leaf_sums(len(leaf), *map(_at, (leaf, values, sums)))
-    return sums
+    return _sum(sums.T)
 
 
 def leaf_pairs(leaf: Array, first: Array, second: Array, size: int) -> tuple[Array, Array]:
@@ -124,9 +138,9 @@ def leaf_pairs(leaf: Array, first: Array, second: Array, size: int) -> tuple[Arr
     kernel = _compiled()
     if kernel is None:
         return leaf_sums(leaf, first, size), leaf_sums(leaf, second, size)
-    sums = np.zeros((size, 2))
+    sums = np.zeros((size, LEAF_TURNS, 2))
     kernel.assay_leaf_pairs(len(leaf), *map(_at, (leaf, first, second, sums)))
-    return sums[:, 0], sums[:, 1]
+    return _sum(sums[:, :, 0].T), _sum(sums[:, :, 1].T)
 
 
 def route(columns: Array, rows: Array, feature: Array, left: Array, first: Array, goes_left: Array) -> Array:
@@ -213,6 +227,7 @@ def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
         function = getattr(kernel, f"assay_{name}")
         function.argtypes = [ctypes.c_int64] * counts + [ctypes.c_void_p] * pointers
         function.restype = None
-    kernel.assay_logistic_loss.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
-    kernel.assay_logistic_loss.restype = ctypes.c_double
+    for function, pointers in ((kernel.assay_logistic_loss, 2), (kernel.assay_logistic_loss_and_slopes, 4)):
+        function.argtypes = [ctypes.c_int64] + [ctypes.c_void_p] * pointers
+        function.restype = ctypes.c_double
     return kernel
