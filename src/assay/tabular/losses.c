@@ -36,7 +36,8 @@ INLINE double within(double x)
 /* exp(-|m|), from which probability and loss are had without overflow. */
 INLINE double decay(double margin)
 {
-    return exponential(within(margin < 0 ? margin : -margin));
+    double x = margin < 0 ? margin : -margin;
+    return exponential(x < -FURTHEST ? -FURTHEST : x);
 }
 
 /* 1 / (1 + exp(-m)), given the decay of m. */
