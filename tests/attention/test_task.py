@@ -3,7 +3,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 
+from assay.attention.methods import Fitted
 from assay.attention.problem import Problem
 from assay.attention.task import task
 from assay.core import method as methods
@@ -99,7 +101,21 @@ class TestMethods:
         points = task.curve(model, data)
         assert [length for length, _ in points] == [4, 8, 16, 32]
         assert task.curve_axis() == "length"
-        assert task.curve(lambda q, k, v: q, task.load("1x1x1x4"))[0][0] == 1
+        assert task.curve(Fitted(lambda q, k, v: q, 1), task.load("1x1x1x4"))[0][0] == 1
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_scores_and_curve_are_measured_on_the_threads_of_the_run(self, threads):
+        seen = []
+
+        class Watching:
+            def fit(self, problem, *, run):
+                return lambda q, k, v: (seen.append(torch.get_num_threads()), v)[1]
+
+        data, run = task.load("1x1x8x4"), Run(threads=threads)
+        model = task.fit(Watching(), data, run)
+        task.predict(model, data, run)
+        task.curve(model, data)
+        assert set(seen) == {threads}
 
 
 def test_a_board_with_a_users_own_method(tmp_path):

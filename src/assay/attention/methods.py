@@ -46,6 +46,18 @@ class Prepared:
         return cls(*(build((folder / f"{name}.json").read_text("utf-8")) for name in ("method", "problem")))
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What a method's `fit` gave, the user's own too, and on how many threads it is measured."""
+
+    function: Attention
+    threads: int
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """out [batch, heads, Nq, D]."""
+        return self.function(q, k, v)
+
+
 class Implementation(ABC):
     """A way of computing attention."""
 

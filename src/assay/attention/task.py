@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from assay.attention.problem import SHAPES, Dtype, Problem, parse_shape
 from assay.core.board import Board
@@ -20,6 +20,9 @@ from assay.core.method import locate
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
 from assay.data.table import ContractError
+
+if TYPE_CHECKING:
+    from assay.attention.methods import Fitted
 
 _SMOKE = {"batch": 1, "heads": 2, "length": 64}
 _CURVE = (8, 4, 2, 1)  # parts of the length at which time is measured
@@ -136,6 +139,12 @@ class Attention(Task):
         seeded = replace(data, seed=seed)
         return seeded, seeded
 
+    def fit(self, method: Any, train: Problem, run: Run) -> "Fitted":
+        """The function of q, k and v that the method made, with the run's threads, which `curve` needs."""
+        from assay.attention.methods import Fitted
+
+        return Fitted(method.fit(train, run=run), run.threads)
+
     def predict(self, model: Any, test: Problem, run: Run) -> Any:
         """The output with its time and memory; an `assay.attention.measuring.Outcome`."""
         from assay.attention.measuring import measured
@@ -154,7 +163,7 @@ class Attention(Task):
             "GFLOP/s": test.flops / time / 1e6,
         }
 
-    def curve(self, model: Any, test: Problem) -> Sequence[tuple[float, float]]:
+    def curve(self, model: "Fitted", test: Problem) -> Sequence[tuple[float, float]]:
         """The time at an eighth, a quarter and a half of the length, and at all of it."""
         from assay.attention.measuring import measured, median_milliseconds
 
@@ -162,14 +171,17 @@ class Attention(Task):
         for length in sorted({max(1, test.length // part) for part in _CURVE}):
             keys = None if test.keys is None else max(1, test.keys * length // test.length)
             shorter = replace(test, length=length, keys=keys)
-            points.append(
-                (float(length), median_milliseconds(measured(_for(model, shorter), shorter, Run())))
-            )
+            outcome = measured(_for(model.function, shorter), shorter, Run(threads=model.threads))
+            points.append((float(length), median_milliseconds(outcome)))
         return points
 
     def curve_axis(self) -> str:
         """Queries."""
         return "length"
+
+    def save_model(self, model: "Fitted", folder: Path) -> bool:
+        """Writes the method and its problem into `folder`; a user's own function has no file."""
+        return super().save_model(model.function, folder)
 
     def load_model(self, folder: Path) -> Any:
         """The method that `save_model` wrote, ready for its problem."""
