@@ -6,8 +6,8 @@ ended; a bucket of some megabytes is in between.
 Reference:
     Li et al. "PyTorch Distributed: Experiences on Accelerating Data Parallel Training". VLDB 2020.
     arXiv:2006.15704. Sergeev, Del Balso. "Horovod". arXiv:1802.05799 (tensor fusion).
-    Implements: Section 3.2.3 (buckets in reverse order of registration, launched in that order as they become
-        ready) and 3.2.4 (gradient accumulation without messages).
+    Implements: Section 3.2 (buckets in reverse order of registration, launched in that order as they become
+        ready; gradient accumulation without messages).
     Omits: rebuilding the buckets in the order in which gradients came in the first step.
     Verified: gradients against one process with the whole batch, float64, 1e-10; plan against the paper's
         rule; gradients against torch's DistributedDataParallel.

@@ -192,7 +192,7 @@ claims: tuple[Claim, ...] = (
         name="collectives/fewest-bytes",
         statement="Ring and halving-doubling send 2(n - 1)/n of the array from each rank, which is the least "
         "possible, as the kernel counts bytes; a tree's root sends more.",
-        source=f"{_PATARASUK}, Theorem 1; {_THAKUR}, Section 4.5",
+        source=f"{_PATARASUK}; {_THAKUR}, Section 4.5",
         predictions=(
             Prediction(greater="minus ring's excess", margin=-0.001),
             Prediction(greater="minus halving-doubling's excess", margin=-0.001),
@@ -222,7 +222,7 @@ claims: tuple[Claim, ...] = (
         name="collectives/ring-for-long-arrays",
         statement="For 64 MiB on 4 ranks the ring is faster than the tree, which sends the whole array at "
         "each level.",
-        source=f"{_THAKUR}, Section 4.5; {_PATARASUK}",
+        source=f"{_THAKUR}, Section 5.3; {_PATARASUK}",
         predictions=(Prediction(greater="tree", smaller="ring", margin=0.2),),
         finding="The ring is faster, by 0.12 and not by 0.2 in the logarithm. As the text on what was "
         "shrunk feared, four ranks on two cores pay for the messages of all ranks together, and "
@@ -236,7 +236,7 @@ claims: tuple[Claim, ...] = (
         name="collectives/time-independent-of-ranks",
         statement="The time of the ring for 64 MiB grows as 2(n - 1)/n and at most a quarter more: 1.5 times "
         "from 2 ranks to 4, 1.17 times from 4 to 8.",
-        source=f"{_PATARASUK}, Section 3",
+        source=_PATARASUK,
         predictions=(
             Prediction(greater="minus log time on 4", smaller="minus log time on 2", margin=-log(1.5 * 1.25)),
             Prediction(
@@ -269,7 +269,7 @@ claims: tuple[Claim, ...] = (
         name="collectives/overlap-hides-communication",
         statement="Sending buckets during the backward pass hides at least half of the communication, and at "
         "least 0.3 more than sending them afterwards.",
-        source=f"{_LI}, Sections 3.2.3 and 5.1; Figure 6",
+        source=f"{_LI}, Section 3.2 (overlap of computation with communication)",
         predictions=(
             Prediction(greater="hidden meanwhile", margin=0.5),
             Prediction(greater="hidden meanwhile", smaller="hidden afterwards", margin=0.3),
@@ -284,7 +284,7 @@ claims: tuple[Claim, ...] = (
         name="collectives/buckets-neither-small-nor-large",
         statement="Communication is exposed more with a bucket for each of 100 layers, and more with a "
         "single bucket, than with buckets of 256 KiB: at least 3 ms each.",
-        source=f"{_LI}, Section 3.2.2 and Figure 7 (bucket sizes)",
+        source=f"{_LI}, Section 3.2 (gradient bucketing)",
         predictions=(
             Prediction(greater="a layer each", smaller="256 KiB", margin=3),
             Prediction(greater="one bucket", smaller="256 KiB", margin=3),

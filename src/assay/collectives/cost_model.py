@@ -6,7 +6,7 @@ on their way at once.
 
 Reference:
     Thakur, Rabenseifner, Gropp. "Optimization of Collective Communication Operations in MPICH". International
-    Journal of High Performance Computing Applications 19(1), 2005, Section 3 (the model and the formulae).
+    Journal of High Performance Computing Applications 19(1), 2005, Section 3 (the model) and 4 (formulae).
 """
 
 import math

@@ -19,7 +19,7 @@ claims: tuple[Claim, ...] = (
     Claim(
         name="precision/mixed-trains-like-fp32",
         statement="With loss scaling and float32 master weights, training in fp16 is as good as in fp32.",
-        source=f"{_MICIKEVICIUS}, Tables 1 to 3 (mixed precision against the fp32 baseline)",
+        source=f"{_MICIKEVICIUS}, Section 4 (mixed precision against the fp32 baseline)",
         predictions=(
             Prediction(greater="fp16-mixed", smaller="fp32", margin=-0.001),
             Prediction(greater="fp32", smaller="fp16-mixed", margin=-0.001),
@@ -31,7 +31,7 @@ claims: tuple[Claim, ...] = (
         name="precision/fp16-needs-loss-scaling",
         statement="Without loss scaling, small gradients become zero and training in fp16 falls behind, "
         "master weights or not.",
-        source=f"{_MICIKEVICIUS}, Section 3.2 and Figure 3 (SSD diverges without scaling)",
+        source=f"{_MICIKEVICIUS}, Section 3.2 (SSD diverges without scaling)",
         predictions=(
             Prediction(greater="fp16-mixed", smaller="fp16-master", margin=0.002),
             Prediction(greater="fp16-scaled", smaller="fp16", margin=0.002),
@@ -46,7 +46,7 @@ claims: tuple[Claim, ...] = (
         name="precision/fp16-needs-master-weights",
         statement="Without a float32 master copy, small updates vanish and training in fp16 falls behind, "
         "loss scaling or not.",
-        source=f"{_MICIKEVICIUS}, Section 3.1 and Figure 2b (a speech model loses accuracy without the copy)",
+        source=f"{_MICIKEVICIUS}, Section 3.1 and Figure 2a (a speech model loses accuracy without the copy)",
         predictions=(
             Prediction(greater="fp16-mixed", smaller="fp16-scaled", margin=0.001),
             Prediction(greater="fp16-master", smaller="fp16", margin=0.001),

@@ -8,7 +8,7 @@ the random numbers of the first time.
 Reference:
     Gao, Zhang, Han, Callan. "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup".
     RepL4NLP 2021. arXiv:2101.06983v2
-    Implements: Section 3.2 (graph-less forward, gradient cache, second forward per sub-batch).
+    Implements: Section 3.3 (graph-less forward, gradient cache, second forward per sub-batch).
     Departs: the second forward happens inside the backward of the loss, by recomputation of each part, so
         that the training loop stays as it is; the gradients are the same.
     Verified: the whole batch at once, value and gradient, 1e-12 in float64; equal dropout in both passes.
