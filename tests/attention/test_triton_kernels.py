@@ -25,16 +25,18 @@ from assay.attention import triton_kernels as kernels
 HALF, WIDE, STRIDES = "*fp16", "*fp32", ("i64", "i64", "i32", "i32")
 VALUES = dict.fromkeys(("q", "k", "v", "out", "dout", "dk", "dv"), HALF)
 VALUES |= dict.fromkeys(("lse", "delta", "dlse"), WIDE) | {"dq": HALF}
-VALUES |= dict.fromkeys(("dbias", "bias", "mask"), None)
 VALUES |= dict.fromkeys(("starts_q", "starts_k"), "*i32") | dict.fromkeys(("unit", "scale"), "fp32")
 VALUES |= dict.fromkeys(("heads", "group", "nq", "nk", "left", "right", "total"), "i32")
 VALUES |= dict.fromkeys(("D", "DV", "PADDED_D", "PADDED_DV", "ROWS", "COLUMNS"), 16)
 VALUES |= {"SCORE_MOD": None, "SCORE_GRAD": None, "MASK_MOD": None, "UPCAST": False}
 
-for name in ("forward_kernel", "delta_kernel", "queries_kernel", "keys_kernel"):
+EXTRAS = {"dbias": WIDE, "bias": HALF, "mask": "*u8"}
+NAMES = ("forward_kernel", "delta_kernel", "queries_kernel", "keys_kernel")
+
+for name, extra in ((name, extra) for extra in (dict.fromkeys(EXTRAS), EXTRAS) for name in NAMES):
     kernel, signature, constants = getattr(kernels, name), {}, {}
     for at, argument in enumerate(kernel.arg_names):
-        value = STRIDES if argument.endswith("_at") else VALUES[argument]
+        value = STRIDES if argument.endswith("_at") else (VALUES | extra)[argument]
         if name == "keys_kernel" and argument == "dq":
             value = None
         given = isinstance(value, (str, tuple))
@@ -50,4 +52,4 @@ def test_the_kernels_compile_for_a_gpu_though_they_have_not_run_on_one():
     command = [sys.executable, "-c", COMPILE]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split().count("True") == 4
+    assert done.stdout.split().count("True") == 8

@@ -87,7 +87,7 @@ claims: tuple[Claim, ...] = (
         name="attention/one-pass-of-constant-memory",
         statement="Online softmax needs one pass over the keys, and memory that does not depend on how many "
         "there are.",
-        source=f"{_MILAKOV}, Algorithm 3 (and Rabe, Staats, arXiv:2112.05682v3, Section 2, with values)",
+        source=f"{_MILAKOV}, Algorithm 3 (and Rabe, Staats, arXiv:2112.05682v3, with values)",
         predictions=(
             Prediction(greater="minus growth", margin=-1.05),
             Prediction(greater="minus error", margin=-1e-12),

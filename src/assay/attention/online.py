@@ -6,7 +6,7 @@ state that absorbs keys block by block, and of which two can be merged, neither 
 Reference:
     Milakov, Gimelshein. "Online normalizer calculation for softmax". 2018. arXiv:1805.02867v2
     Rabe, Staats. "Self-attention Does Not Need O(n^2) Memory". 2021. arXiv:2112.05682v3
-    Implements: Algorithm 3 of the first (the recurrence), Section 2 of the second (the same with values).
+    Implements: Algorithm 3 of the first (the recurrence), and what the second makes of it with values.
     Departs: scores come in units of ln 2 and exponentials are powers of 2; the backward pass recomputes the
         probabilities from the log-sum-exp, as FlashAttention does, where Rabe and Staats use checkpoints.
     Omits: the chunks of queries of Rabe and Staats; with them it is FlashAttention 2.

@@ -48,6 +48,23 @@ def _segments(start, stop, full_start, full_stop, SIZE: tl.constexpr):
 
 
 @triton.jit
+def _key_bounds(first, nq, nk, low, high, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """`_segments` of the keys that a block of queries sees."""
+    last = tl.minimum(first + ROWS, nq) - 1
+    stop, whole = tl.minimum(nk, last + high + 1), tl.minimum(nk, first + high + 1)
+    return _segments(first + low, stop, last + low, whole, COLUMNS)
+
+
+@triton.jit
+def _of_head(pointer, at, batch, head):
+    """Where a head's part of a bias or mask begins; None if there is none."""
+    if pointer is None:
+        return None
+    else:  # The compiler follows one branch only if each has its return.
+        return pointer + batch.to(tl.int64) * at[0] + head.to(tl.int64) * at[1]
+
+
+@triton.jit
 def _base(pointer, at, batch, head, row):
     """Where a row of a head begins; 64 bits, for the products may exceed 31."""
     return pointer + batch.to(tl.int64) * at[0] + head.to(tl.int64) * at[1] + row.to(tl.int64) * at[2]
@@ -124,17 +141,12 @@ def forward_kernel(
     batch = b if starts_q is None else b * 0
     rows = first + tl.arange(0, ROWS)
     k, v = _base(k, k_at, batch, h // group, first_k), _base(v, v_at, batch, h // group, first_k)
-    if bias is not None:
-        bias = bias + batch.to(tl.int64) * bias_at[0] + h.to(tl.int64) * bias_at[1]
-    if mask is not None:
-        mask = mask + batch.to(tl.int64) * mask_at[0] + h.to(tl.int64) * mask_at[1]
+    bias, mask = _of_head(bias, bias_at, batch, h), _of_head(mask, mask_at, batch, h)
     queries = _block(_base(q, q_at, batch, h, first_q), rows, nq, q_at, D, PADDED_D, True)
     m = tl.full([ROWS], float("-inf"), tl.float32)
     l = tl.zeros([ROWS], tl.float32)  # noqa: E741, the paper's letter
     o = tl.zeros([ROWS, PADDED_DV], tl.float32)
-    last = tl.minimum(first + ROWS, nq) - 1
-    stop, whole = tl.minimum(nk, last + high + 1), tl.minimum(nk, first + high + 1)
-    bounds = _segments(first + low, stop, last + low, whole, COLUMNS)
+    bounds = _key_bounds(first, nq, nk, low, high, ROWS, COLUMNS)
     for phase in tl.static_range(3):
         for start in range(bounds[phase], bounds[phase + 1], COLUMNS):
             columns = start + tl.arange(0, COLUMNS)
@@ -229,11 +241,7 @@ def keys_kernel(
         h = kv_head * group + member
         q_base, g_base = _base(q, q_at, batch, h, first_q), _base(dout, dout_at, batch, h, first_q)
         row_base = batch.to(tl.int64) * lse_at[0] + h.to(tl.int64) * lse_at[1] + first_q
-        bias_base, mask_base = bias, mask
-        if bias is not None:
-            bias_base = bias + batch.to(tl.int64) * bias_at[0] + h.to(tl.int64) * bias_at[1]
-        if mask is not None:
-            mask_base = mask + batch.to(tl.int64) * mask_at[0] + h.to(tl.int64) * mask_at[1]
+        bias_base, mask_base = _of_head(bias, bias_at, batch, h), _of_head(mask, mask_at, batch, h)
         for phase in tl.static_range(3):
             for start in range(bounds[phase], bounds[phase + 1], ROWS):
                 rows = start + tl.arange(0, ROWS)
@@ -275,18 +283,13 @@ def queries_kernel(
     batch = b if starts_q is None else b * 0
     rows = first + tl.arange(0, ROWS)
     k, v = _base(k, k_at, batch, h // group, first_k), _base(v, v_at, batch, h // group, first_k)
-    if bias is not None:
-        bias = bias + batch.to(tl.int64) * bias_at[0] + h.to(tl.int64) * bias_at[1]
-    if mask is not None:
-        mask = mask + batch.to(tl.int64) * mask_at[0] + h.to(tl.int64) * mask_at[1]
+    bias, mask = _of_head(bias, bias_at, batch, h), _of_head(mask, mask_at, batch, h)
     queries = _block(_base(q, q_at, batch, h, first_q), rows, nq, q_at, D, PADDED_D, True)
     g = _block(_base(dout, dout_at, batch, h, first_q), rows, nq, dout_at, DV, PADDED_DV, True)
     row_base = batch.to(tl.int64) * lse_at[0] + h.to(tl.int64) * lse_at[1] + first_q
     shift, sums = _row_sums(lse + row_base, delta + row_base, rows, nq)
     sum_q = tl.zeros([ROWS, PADDED_D], tl.float32)
-    last = tl.minimum(first + ROWS, nq) - 1
-    stop, whole = tl.minimum(nk, last + high + 1), tl.minimum(nk, first + high + 1)
-    bounds = _segments(first + low, stop, last + low, whole, COLUMNS)
+    bounds = _key_bounds(first, nq, nk, low, high, ROWS, COLUMNS)
     for phase in tl.static_range(3):
         for start in range(bounds[phase], bounds[phase + 1], COLUMNS):
             columns = start + tl.arange(0, COLUMNS)
