@@ -57,6 +57,8 @@ class FeatureBins:
         """The bins of a numeric-like column whose distinct values are cut at `starts`."""
         if not len(counts.values):
             low = high = np.array([np.nan])
+        elif len(starts) == len(counts.values):
+            low = high = counts.values
         else:
             low, high = counts.values[starts], counts.values[np.append(starts[1:], len(counts.values)) - 1]
         thresholds = midpoints(high[:-1], low[1:])

@@ -50,9 +50,9 @@ class CART(ImpurityTree):
         Raises:
             ValueError: a parameter or the data is not as described.
         """
-        tree, _, weight = self._full_tree(X, y, sample_weight)
+        tree = self._full_tree(X, y, sample_weight)[0]
         if self.ccp_alpha > 0:
-            tree = prune(tree, self.ccp_alpha * weight.sum())
+            tree = prune(tree, self.ccp_alpha * tree.weight[0])
         self.ensemble_ = Ensemble([tree], self.schema_).pack()
         return self
 
@@ -67,14 +67,14 @@ class CART(ImpurityTree):
         fresh = type(self)(**self.get_params(deep=False))
         tree, target, weight = fresh._full_tree(X, y, sample_weight)
         _, alphas, losses = weakest_links(tree)
-        root = impurity(target, weight, self.criterion)
-        remaining = root - (tree.gain.sum() - np.cumsum([0.0, *losses])) / weight.sum()
-        return PruningPath(np.array([0.0, *alphas / weight.sum()]), remaining)
+        root, total = impurity(target, weight, self.criterion), tree.weight[0]
+        remaining = root - (tree.gain.sum() - np.cumsum([0.0, *losses])) / total
+        return PruningPath(np.array([0.0, *alphas / total]), remaining)
 
     def _full_tree(
         self, X: Any, y: Any, sample_weight: ArrayLike | None
-    ) -> tuple[Tree, NDArray[Any], NDArray[np.float64]]:
-        """Returns the tree before pruning, the encoded target and the weight of every row."""
+    ) -> tuple[Tree, NDArray[Any], NDArray[np.float64] | None]:
+        """Returns the tree before pruning, the encoded target and the weight of every row, None for ones."""
         self._check_tree()
         table, target, given = self._begin(X, y, sample_weight)
         weight = self._row_weights(target, given, self._classes)

@@ -101,5 +101,6 @@ def _starts(weights: np.ndarray, ends: np.ndarray, heavy: np.ndarray, num_shares
 
 def midpoints(below: np.ndarray, above: np.ndarray) -> np.ndarray:
     """Thresholds in [below, above): the midpoint, or `below` itself where float64 has nothing between."""
-    middle = below / 2 + above / 2  # the sum could overflow
+    middle = below / 2
+    middle += above / 2  # the sum of both could overflow
     return np.where((middle >= below) & (middle < above), middle, below)

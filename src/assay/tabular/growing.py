@@ -164,8 +164,14 @@ def grow(problem: Problem, threads: int) -> Nodes:
 
 
 def _wants_histograms(problem: Problem) -> bool:
-    """Whether most features are looked at in every node, so that sums of all of them pay."""
+    """Whether most features are looked at in every node, so that sums of all of them pay.
+
+    Of more bins than every second row has, an unlimited tree would keep many histograms for little: it spends
+    its time in nodes of few rows, which have none.
+    """
     limits = problem.limits
+    if limits.max_depth is None and 2 * int(problem.layout.num_bins.sum()) > problem.codes.num_rows:
+        return False
     every = limits.max_features is None or limits.max_features >= len(problem.features)
     return every and limits.features_per_level * limits.features_per_node >= 0.5
 

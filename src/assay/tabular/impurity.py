@@ -97,12 +97,12 @@ class ImpurityTree(Estimator):
 
     def _row_weights(
         self, target: NDArray[Any], weight: NDArray[np.float64] | None, classes: NDArray[Any] | None
-    ) -> NDArray[np.float64]:
-        """Returns the weights of the rows, None for ones, times those of their classes."""
-        weight = np.ones(len(target)) if weight is None else weight
+    ) -> NDArray[np.float64] | None:
+        """Returns the weights of the rows times those of their classes; None for ones."""
         class_weight = getattr(self, "class_weight", None)  # Trees of numbers have none.
         if classes is None or class_weight is None:
             return weight
+        weight = np.ones(len(target)) if weight is None else weight
         return weight * class_weights(class_weight, classes, target, weight)[target]
 
     def _grow(
@@ -130,12 +130,15 @@ class ImpurityTree(Estimator):
             threads: of the grower; the tree does not depend on it.
             wide: sums more exact than float64's, instead of 15 bits per row, which are faster.
         """
-        weight = np.ones(codes.num_rows) if weight is None else weight
         num_features = len(codes.bins.features) if features is None else len(features)
-        limits = self._limits(codes.num_rows, num_features, float(weight.sum()))
+        total = float(codes.num_rows if weight is None else weight.sum())
+        limits = self._limits(codes.num_rows, num_features, total)
         if num_classes is None:
             origin = float(np.average(target, weights=weight))  # Smaller sums lose fewer digits.
-            goal = Newton(gradient=-weight * (target - origin), hessian=weight, wide=wide)
+            gradient = origin - target
+            if weight is not None:
+                gradient *= weight
+            goal = Newton(gradient=gradient, hessian=weight, wide=wide)
             grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
             tree = grown.tree.with_values(grown.tree.value + origin)
             return replace(grown, tree=tree if wide else _with_means(tree, grown.leaf, target, weight))
@@ -182,10 +185,11 @@ def features_per_split(max_features: int | float | str | None, num_features: int
 
 
 def _with_means(
-    tree: Tree, leaf: NDArray[np.int32], target: NDArray[np.float64], weight: NDArray[np.float64]
+    tree: Tree, leaf: NDArray[np.int32], target: NDArray[np.float64], weight: NDArray[np.float64] | None
 ) -> Tree:
     """Returns the tree with the exact mean of its rows in every leaf, where rounded sums have grown it."""
     nodes = tree.num_nodes
+    weight = np.ones(len(target)) if weight is None else weight
     # Rows without a leaf are summed past the end.
     leaf = np.minimum(leaf.view(np.uint32), nodes).view(np.int32)
     mass, total = (sums[:nodes] for sums in leaf_pairs(leaf, weight, weight * target, nodes + 1))
@@ -201,12 +205,12 @@ def probabilities(raw: NDArray[np.float64], num_classes: int) -> NDArray[np.floa
     return np.column_stack([1 - raw[:, 0], raw[:, 0]]) if num_classes == 2 else raw
 
 
-def impurity(target: NDArray[Any], weight: NDArray[np.float64], criterion: str) -> float:
+def impurity(target: NDArray[Any], weight: NDArray[np.float64] | None, criterion: str) -> float:
     """Returns the Gini index, the entropy (bits) or the variance of weighted class codes or numbers."""
     if criterion == "squared_error":
         return float(np.average((target - np.average(target, weights=weight)) ** 2, weights=weight))
-    share = np.bincount(target, weights=weight) / weight.sum()
-    share = share[share > 0]
+    share = np.bincount(target, weights=weight)
+    share = share[share > 0] / share.sum()
     return float(1 - share @ share if criterion == "gini" else -share @ np.log2(share))
 
 

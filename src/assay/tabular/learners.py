@@ -71,14 +71,14 @@ class TreeLearner:
 
     def fit(self, weight: NDArray[np.float64], rng: np.random.Generator, features: Features = None) -> Grown:
         """Returns a tree, and the leaf of each row it was grown on."""
-        weight = self.tree._row_weights(self.target, weight, self.classes)
+        weights = self.tree._row_weights(self.target, weight, self.classes)
         seed = int(rng.integers(2**63))
         grown = self.tree._grow(
-            self.codes, self.target, self.num_classes, weight, seed=seed, features=features, wide=self.wide
+            self.codes, self.target, self.num_classes, weights, seed=seed, features=features, wide=self.wide
         )
         if self.tree.ccp_alpha == 0:
             return grown
-        pruned = prune(grown.tree, self.tree.ccp_alpha * weight.sum())
+        pruned = prune(grown.tree, self.tree.ccp_alpha * grown.tree.weight[0])
         return Grown(pruned, pruned.apply(self.table))
 
     def outputs(self, member: Grown, rows: NDArray[np.int64]) -> NDArray[np.float64]:
