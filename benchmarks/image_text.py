@@ -1,9 +1,10 @@
-"""Training steps of CLIP and SigLIP beside transformers, and the memory of the losses; targets come last.
+"""Training steps of CLIP and SigLIP beside transformers and open_clip, and the memory of the losses.
 
-A step is forward, loss, backward and optimizer at equal shapes and from equal weights, which go from one to
-the other through files; transformers' models compute their loss themselves and are stepped by
-torch.optim.AdamW as it is by default. Both work in float32 with one thread, in turns. Texts have 6 to 20 of
-the 77 tokens that fit, as captions do. The numbers are CPU seconds, median [least, largest].
+A step is forward, loss, backward and optimizer at equal shapes and from equal weights; transformers' models
+compute their loss themselves, open_clip's is ClipLoss, and both are stepped by torch.optim.AdamW as it is by
+default. All work in float32 with one thread, in turns, and their first losses must agree. Texts have 6 to 20
+of the 77 tokens that fit, as captions do. The numbers are CPU seconds, median [least, largest]; ratios with
+a target come last. A peer that is not installed is left out, which is said.
 
 The memory of a loss is the high-water mark of a process of its own over what was resident before it, forward
 and backward; beside it stands the size of one full matrix of similarities, of which automatic differentiation
@@ -16,6 +17,7 @@ keeps several.
 
 import argparse
 import gc
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -29,16 +31,23 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from assay.image_text.clip_model import CLIPModel
+from assay.image_text.clip_model import CLIPConfig, CLIPModel, CLIPVisionConfig
 from assay.image_text.contrast import sigmoid_loss, softmax_loss, unit
-from assay.image_text.siglip_model import SigLIPModel
+from assay.image_text.open_clip import to_open_clip
+from assay.image_text.siglip_model import SigLIPConfig, SigLIPModel, SigLIPTextConfig, SigLIPVisionConfig
+from assay.image_text.text_transformer import TextConfig
 from assay.train.optimizers import adamw
 
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+from torchvision_operators import declared
+
 TARGET = 0.85
+PEERS = ("transformers", "open_clip")
 DIM, CHUNK = 512, 256
 CLIP_LENGTH, SIGLIP_LENGTH = 77, 64
 BATCHES = (8_192, 32_768)
 console = Console(width=110)
+operators = declared()  # Kept as long as open_clip is used.
 Step = Callable[[], float]
 
 _TEXT = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 3, "num_attention_heads": 3}
@@ -50,52 +59,93 @@ _SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def clip_steps(shape: dict[str, Any], folder: Path) -> tuple[Step, Step]:
-    """A training step of CLIP here and in transformers."""
-    import transformers
-
+def clip_steps(shape: dict[str, Any], folder: Path) -> dict[str, Step]:
+    """A training step of CLIP here and in every peer that is installed, from equal weights."""
     size = {"image_size": shape["image_size"], "patch_size": shape["patch_size"]}
-    config = transformers.CLIPConfig(
-        text_config={**_TEXT, **_TOKENS, "max_position_embeddings": CLIP_LENGTH},
-        vision_config={**_VISION, **size},
-        projection_dim=192,
+    text = TextConfig(**_TEXT, **_TOKENS, max_position_embeddings=CLIP_LENGTH)
+    config = CLIPConfig(
+        text_config=text, vision_config=CLIPVisionConfig(**_VISION, **size), projection_dim=192
     )
-    theirs = transformers.CLIPModel(config).train()
-    theirs.save_pretrained(folder)
-    ours = CLIPModel.from_pretrained(folder).train()
+    ours = CLIPModel(config).train()
     images, tokens = inputs(shape, CLIP_LENGTH)
 
     def loss() -> torch.Tensor:
         return softmax_loss(unit(ours.encode_image(images)), unit(ours.encode_text(tokens)), ours.logit_scale)
 
-    def reference() -> torch.Tensor:
-        return theirs(input_ids=tokens, pixel_values=images, return_loss=True).loss
+    found = {"assay": stepped(loss, adamw(ours, 1e-4))}
+    if importlib.util.find_spec("transformers"):
+        from transformers import CLIPModel as Reference
 
-    return stepped(loss, adamw(ours, 1e-4)), stepped(reference, torch.optim.AdamW(theirs.parameters(), 1e-4))
+        found["transformers"] = reference(Reference, ours, images, tokens, folder)
+    if importlib.util.find_spec("open_clip"):
+        found["open_clip"] = open_clip_step(ours, images, tokens)
+    return found
 
 
-def siglip_steps(shape: dict[str, Any], folder: Path) -> tuple[Step, Step]:
-    """A training step of SigLIP here and in transformers."""
-    import transformers
-
+def siglip_steps(shape: dict[str, Any], folder: Path) -> dict[str, Step]:
+    """A training step of SigLIP here and in transformers; open_clip has its image tower from timm."""
     size = {"image_size": shape["image_size"], "patch_size": shape["patch_size"]}
-    config = transformers.SiglipConfig(
-        text_config={**_TEXT, **_TOKENS, "projection_size": 192, "max_position_embeddings": SIGLIP_LENGTH},
-        vision_config={**_VISION, **size},
-    )
-    theirs = transformers.SiglipModel(config).train()
-    theirs.save_pretrained(folder)
-    ours = SigLIPModel.from_pretrained(folder).train()
+    text = SigLIPTextConfig(**_TEXT, **_TOKENS, projection_size=192, max_position_embeddings=SIGLIP_LENGTH)
+    ours = SigLIPModel(
+        SigLIPConfig(text_config=text, vision_config=SigLIPVisionConfig(**_VISION, **size))
+    ).train()
     images, tokens = inputs(shape, SIGLIP_LENGTH)
 
     def loss() -> torch.Tensor:
         shown, said = unit(ours.encode_image(images)), unit(ours.encode_text(tokens))
         return sigmoid_loss(shown, said, ours.logit_scale, ours.logit_bias)
 
-    def reference() -> torch.Tensor:
+    found = {"assay": stepped(loss, adamw(ours, 1e-4))}
+    if importlib.util.find_spec("transformers"):
+        from transformers import SiglipModel
+
+        found["transformers"] = reference(SiglipModel, ours, images, tokens, folder)
+    return found
+
+
+def reference(kind: Any, ours: Any, images: torch.Tensor, tokens: torch.Tensor, folder: Path) -> Step:
+    """A step of transformers' class with the weights of `ours`, which go there through files."""
+    ours.save_pretrained(folder)
+    theirs = kind.from_pretrained(folder).train()
+
+    def loss() -> torch.Tensor:
         return theirs(input_ids=tokens, pixel_values=images, return_loss=True).loss
 
-    return stepped(loss, adamw(ours, 1e-4)), stepped(reference, torch.optim.AdamW(theirs.parameters(), 1e-4))
+    return stepped(loss, torch.optim.AdamW(theirs.parameters(), 1e-4))
+
+
+def open_clip_step(ours: CLIPModel, images: torch.Tensor, tokens: torch.Tensor) -> Step:
+    """A step of open_clip's CLIP and its loss, with the weights of `ours`."""
+    from open_clip.loss import ClipLoss
+    from open_clip.model import CLIP
+
+    text, vision = ours.config.text_config, ours.config.vision_config
+    theirs = CLIP(
+        ours.config.projection_dim,
+        vision_cfg={
+            "layers": vision.num_hidden_layers,
+            "width": vision.hidden_size,
+            "head_width": vision.hidden_size // vision.num_attention_heads,
+            "image_size": vision.image_size,
+            "patch_size": vision.patch_size,
+        },  # type: ignore[arg-type]
+        text_cfg={
+            "context_length": text.max_position_embeddings,
+            "vocab_size": text.vocab_size,
+            "width": text.hidden_size,
+            "heads": text.num_attention_heads,
+            "layers": text.num_hidden_layers,
+        },  # type: ignore[arg-type]
+        quick_gelu=True,
+    ).train()
+    theirs.load_state_dict(to_open_clip(ours))
+    criterion = ClipLoss()
+
+    def loss() -> torch.Tensor:
+        shown, said, scale = theirs(images, tokens)
+        return criterion(shown, said, scale)
+
+    return stepped(loss, torch.optim.AdamW(theirs.parameters(), 1e-4))
 
 
 def inputs(shape: dict[str, Any], length: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -123,28 +173,35 @@ def stepped(loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) 
 
 def steps(repeats: int) -> list[tuple[str, float]]:
     """Prints the times of steps, and gives back their ratios."""
+    for name in PEERS:
+        if not importlib.util.find_spec(name):
+            console.print(f"{name} is not installed, and is left out")
     sheet = Table(title="A training step", title_justify="left")
-    for heading in ("model", "assay, CPU s", "transformers, CPU s", "ratio"):
-        sheet.add_column(heading, justify="left" if heading == "model" else "right")
+    for heading in ("model", "of", "CPU s", "assay / it"):
+        sheet.add_column(heading, justify="left" if heading in ("model", "of") else "right")
     ratios = []
     for kind, make in (("CLIP", clip_steps), ("SigLIP", siglip_steps)):
         for name, shape in _SHAPES.items():
             with tempfile.TemporaryDirectory() as folder:
-                ours, theirs = make(shape, Path(folder))
-            first = ours(), theirs()
-            if abs(first[0] - first[1]) > 1e-3 * abs(first[1]):
-                raise AssertionError(f"{kind}: the losses differ, {first[0]} and {first[1]}")
-            ours(), theirs()
-            found: tuple[list[float], list[float]] = ([], [])
+                arms = make(shape, Path(folder))
+            first = {arm: step() for arm, step in arms.items()}
+            for arm, value in first.items():
+                if abs(first["assay"] - value) > 1e-4 * abs(value):
+                    raise AssertionError(f"{kind}: the losses differ, {first['assay']}, of {arm} {value}")
+                arms[arm]()
+            found: dict[str, list[float]] = {arm: [] for arm in arms}
             for turn in range(repeats):
-                for place in (0, 1) if turn % 2 else (1, 0):
+                for arm in sorted(arms, reverse=bool(turn % 2)):
                     gc.collect()
                     start = time.process_time()
-                    (ours, theirs)[place]()
-                    found[place].append(time.process_time() - start)
-            ratio = statistics.median(found[0]) / statistics.median(found[1])
-            ratios.append((f"{kind}, {name}: step / transformers'", ratio))
-            sheet.add_row(f"{kind}, {name}", spread(found[0]), spread(found[1]), f"{ratio:.2f}")
+                    arms[arm]()
+                    found[arm].append(time.process_time() - start)
+            middle = {arm: statistics.median(values) for arm, values in found.items()}
+            for arm in arms:
+                ratio = middle["assay"] / middle[arm]
+                sheet.add_row(f"{kind}, {name}", arm, spread(found[arm]), f"{ratio:.2f}")
+                if arm != "assay":
+                    ratios.append((f"{kind}, {name}: step / {arm}", ratio))
     console.print(sheet)
     return ratios
 

@@ -1,8 +1,13 @@
+import importlib.util
+from dataclasses import replace
+
 import pytest
 import torch
+from torchvision_operators import declared
 
 from assay.image_text.clip_model import CLIPConfig, CLIPModel, CLIPVisionConfig
-from assay.image_text.open_clip import from_open_clip, to_open_clip
+from assay.image_text.contrast import softmax_loss, unit
+from assay.image_text.open_clip import NAMES, from_open_clip, to_open_clip
 from assay.image_text.text_transformer import TextConfig
 
 VISION = CLIPVisionConfig(
@@ -46,6 +51,39 @@ def test_names_and_shapes_are_open_clips():
     assert {"token_embedding.weight", "positional_embedding", "ln_final.weight"} < set(out)
     assert {"transformer.resblocks.0.mlp.c_fc.weight", "transformer.resblocks.0.mlp.c_proj.bias"} < set(out)
     assert sum(t.numel() for t in out.values()) == sum(p.numel() for p in ours.parameters())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("open_clip") is None, reason="a peer that is seldom installed")
+@pytest.mark.parametrize("act", ["quick_gelu", "gelu"])
+def test_loss_and_gradients_are_open_clips(act):
+    operators = declared()
+    from open_clip.loss import ClipLoss
+    from open_clip.model import CLIP
+
+    assert operators is not None
+    text = replace(TEXT, hidden_act=act, intermediate_size=96)
+    vision = replace(VISION, hidden_act=act, intermediate_size=120)
+    ours = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=18)).double()
+    theirs = CLIP(
+        18,
+        vision_cfg={"layers": 2, "width": 30, "head_width": 6, "image_size": 21, "patch_size": 7},
+        text_cfg={"context_length": 11, "vocab_size": 37, "width": 24, "heads": 4, "layers": 3},
+        quick_gelu=act == "quick_gelu",
+    ).double()
+    theirs.load_state_dict(to_open_clip(ours))
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randn(5, 3, 21, 21, generator=rng, dtype=torch.float64)
+    tokens = torch.randint(1, 35, (5, 11), generator=rng)
+    tokens[:, 6:] = 36
+    found = softmax_loss(unit(ours.encode_image(images)), unit(ours.encode_text(tokens)), ours.logit_scale)
+    wanted = ClipLoss()(*theirs(images, tokens))
+    assert abs(found - wanted) < 1e-12
+    found.backward()
+    wanted.backward()
+    mine = NAMES.to_disk({name: p.grad for name, p in ours.named_parameters()})
+    for name, p in theirs.named_parameters():
+        other = p.grad.T if name in ("visual.proj", "text_projection") else p.grad
+        assert (mine[name] - other).abs().max() < 1e-12, name
 
 
 def test_stacked_queries_keys_and_values_are_multihead_attentions():

@@ -2,7 +2,8 @@
 
 Reference:
     Ilharco et al. "OpenCLIP". 2021. doi:10.5281/zenodo.5143773 (version 3.3.0: names of `CLIP` in model.py)
-    Verified: the table of the names, both ways, and the features of a model that went through it.
+    Verified: open_clip's CLIP and ClipLoss, loss and gradients of all weights, 1e-12 in float64, where it is
+        installed; the table of the names, both ways.
 """
 
 from collections.abc import Mapping
