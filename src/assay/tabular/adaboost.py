@@ -176,6 +176,7 @@ class AdaBoost(Estimator):
         self.estimator_errors_ = np.array([judgement.error for judgement in judgements])
         self.estimator_weights_ = np.array([judgement.vote for judgement in judgements])
         trees = isinstance(learner, TreeLearner)
+        del learner, draw  # codes and rows to draw from, before the packed trees take memory
         self.members_: list[Member] | None = None if trees else members
         self.ensemble_ = Ensemble(self._voting(members), self.schema_).pack() if trees else None
         return self

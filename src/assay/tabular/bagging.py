@@ -79,6 +79,19 @@ class Bagging(Estimator):
         """
         self._check()
         table, target, weight = self._begin(X, y, sample_weight)
+        members, trees = self._fit_members(table, target, weight, monitor)
+        self.members_: list[Member] | None = None if trees else members
+        self.ensemble_ = Ensemble(members, self.schema_).pack() if trees else None
+        return self
+
+    def _fit_members(
+        self,
+        table: Table,
+        target: NDArray[Any],
+        weight: NDArray[np.float64] | None,
+        monitor: Monitor | None,
+    ) -> tuple[list[Any], bool]:
+        """Returns the members and whether they are trees; the memory of their growth is free again."""
         rng = as_generator(self.random_state)
         learner = self._learner(table, target, weight)
         population = Population.of(content_order(table, target), weight)
@@ -103,10 +116,7 @@ class Bagging(Estimator):
                     break
         if unseen is not None:
             self._keep_unseen(unseen.mean(), target)
-        trees = isinstance(learner, TreeLearner)
-        self.members_: list[Member] | None = None if trees else members
-        self.ensemble_ = Ensemble(members, self.schema_).pack() if trees else None
-        return self
+        return members, isinstance(learner, TreeLearner)
 
     def _check(self) -> None:
         self._require("n_estimators", is_int(self.n_estimators, 1), "an int of at least 1")
@@ -151,7 +161,7 @@ class Bagging(Estimator):
                 f"{np.count_nonzero(~judged)} rows have no out-of-bag prediction: every member saw them. "
                 "More members would leave some out.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         if self._classes is None:
             self.oob_prediction_ = mean[:, 0]
