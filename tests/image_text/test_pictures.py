@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from assay.image_text import pictures
-from assay.image_text.pictures import Pictures, as_input
+from assay.image_text.pictures import Pictures, as_input, at_once
 from assay.image_text.processor import CLIP_MEAN, CLIP_STD, normalised
 
 
@@ -22,3 +22,7 @@ def test_inputs_are_those_of_the_processor(pairs):
     assert found.is_contiguous(memory_format=torch.channels_last)
     wanted = np.stack([normalised(image, CLIP_MEAN, CLIP_STD) for image in images])
     assert np.abs(found.numpy() - wanted).max() < 1e-5
+
+
+def test_fewer_large_pictures_are_shown_at_a_time():
+    assert [at_once(size) for size in (32, 128, 224, 1024)] == [256, 16, 5, 1]

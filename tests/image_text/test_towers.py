@@ -65,13 +65,38 @@ def test_words_have_no_order_and_filling_does_not_count():
 
 
 def test_cells_of_the_pretrained_tower_say_where():
-    tower = build_image(PretrainedConfig(grid=2)).train(False)
-    one = build_image(PretrainedConfig(grid=1)).train(False)
+    tower = build_image(PretrainedConfig(grid=2, earlier=())).train(False)
+    one = build_image(PretrainedConfig(grid=1, earlier=())).train(False)
     one.load_state_dict(tower.state_dict())
     x = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     cells = tower.embed(x).reshape(1, 1280, 4)
     assert torch.allclose(cells.mean(dim=2), one.embed(x), atol=1e-5)
     assert (cells[..., 0] - cells[..., 3]).abs().max() > 0
+
+
+def test_earlier_maps_come_before_the_last_one():
+    tower = build_image(PretrainedConfig()).train(False)
+    last = build_image(PretrainedConfig(earlier=())).train(False)
+    last.load_state_dict(tower.state_dict())
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    features = tower.embed(x)
+    assert tower.num_features == 16 * 64 + 24 * 64 + (40 + 80 + 112) * 16 + 192 * 4 + 1280 * 4
+    assert torch.equal(features[:, -1280 * 4 :], last.embed(x))
+    # By hand: the first block's map of 32 x 32 in cells of 4 x 4, and that of the fifth stage as it is.
+    maps = torch.nn.functional.relu6(tower.net.stem(x))
+    for number, block in enumerate(tower.net.blocks[:11]):
+        maps = block(maps)
+        if number == 0:
+            cells = maps.reshape(2, 16, 8, 4, 8, 4).mean(dim=(3, 5))
+            assert torch.allclose(features[:, : 16 * 64], cells.flatten(1), atol=1e-5)
+    start = 16 * 64 + 24 * 64 + (40 + 80) * 16
+    assert torch.equal(features[:, start : start + 112 * 16], maps.flatten(1))
+
+
+@pytest.mark.parametrize("settings", [{"grid": 0}, {"earlier": (2, 2)}, {"earlier": (1, 1, 1, 1, 1, 0)}])
+def test_grids_that_cannot_be_are_refused(settings):
+    with pytest.raises(ValueError, match="expected a grid above 0 and none or 6 earlier ones"):
+        PretrainedConfig(**settings)
 
 
 def test_sizes_and_colours_follow_the_tower():

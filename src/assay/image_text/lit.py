@@ -24,6 +24,7 @@ from assay.data.pairs import Pairs
 from assay.image_text.contrast import LOG_SCALE_OF_SOFTMAX
 from assay.image_text.dual_encoder import DualEncoder
 from assay.image_text.model import ImageTextModel, Moment
+from assay.image_text.pictures import at_once
 from assay.image_text.ranks import softmax_loss_of_ranks
 from assay.image_text.tokenizer import Tokenizer
 from assay.image_text.towers import ImageConfig, PretrainedConfig, image_config
@@ -31,8 +32,6 @@ from assay.image_text.training import PairLoss, TwoTowers
 from assay.train.autocast import autocast
 from assay.train.history import History
 from assay.train.seeding import seeded
-
-_AT_ONCE = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +121,11 @@ class LiT(TwoTowers):
         module.train(False)
         rng = run.rng("views")
         found = torch.empty(views, len(pairs), module.vision_model.num_features, device=run.device)
+        step = at_once(self.side)
         for view in range(views):
             make = replace(self, augment=view > 0).inputs(pairs)
-            for start in range(0, len(pairs), _AT_ONCE):
-                indices = np.arange(start, min(start + _AT_ONCE, len(pairs)))
+            for start in range(0, len(pairs), step):
+                indices = np.arange(start, min(start + step, len(pairs)))
                 with torch.no_grad(), autocast(run):
                     states = module.vision_model.embed(make(indices, rng).to(run.device))
                 found[view, start : start + len(states)] = states

@@ -16,6 +16,7 @@ from assay.data.pairs import Pairs, read_pairs
 from assay.image_text.clip_model import CLIPModel
 from assay.image_text.contrast import unit
 from assay.image_text.dual_encoder import DualConfig, DualEncoder
+from assay.image_text.pictures import at_once
 from assay.image_text.processor import ImageProcessor
 from assay.image_text.siglip_model import SigLIPModel
 from assay.image_text.templates import TEMPLATES, class_embeddings, prompts
@@ -26,7 +27,7 @@ from assay.train.history import History
 Images = Pairs | Sequence[np.ndarray]
 """Pairs, of which the pictures count, or uint8 arrays [height, width, 3]."""
 
-_AT_ONCE = 256
+_AT_ONCE = 256  # texts, or features of pictures
 _KEPT = 4
 _KIND = "assay-dual-encoder"
 
@@ -117,8 +118,9 @@ class ImageTextModel(Searcher):
 
     def encode_image(self, images: Images) -> np.ndarray:
         """Embeddings of length 1, float32 [images, dim]; of the last few `Pairs` they are kept."""
+        shown = at_once(self.processor.size)
         if not isinstance(images, Pairs):
-            return self._embedded(self.module.encode_image, self._pictures(images), len(images))
+            return self._embedded(self.module.encode_image, self._pictures(images), len(images), shown)
         pairs, side = images, self.processor.size
 
         def batch(start: int, stop: int) -> Tensor:
@@ -129,7 +131,7 @@ class ImageTextModel(Searcher):
             tower = self.module.image_states if locked else self.module.encode_image
             while len(self._kept) >= _KEPT:
                 del self._kept[next(iter(self._kept))]
-            self._kept[id(pairs)] = (pairs, self._encoded(tower, batch, len(pairs)))
+            self._kept[id(pairs)] = (pairs, self._encoded(tower, batch, len(pairs), shown))
         states = self._kept[id(pairs)][1]
         if not locked:
             return unit(states).numpy()
@@ -167,10 +169,10 @@ class ImageTextModel(Searcher):
             self._kept.clear()
         return self
 
-    def _embedded(self, encode: Any, batch: Any, count: int) -> np.ndarray:
-        return unit(self._encoded(encode, batch, count)).numpy()
+    def _embedded(self, encode: Any, batch: Any, count: int, step: int = _AT_ONCE) -> np.ndarray:
+        return unit(self._encoded(encode, batch, count, step)).numpy()
 
-    def _encoded(self, encode: Any, batch: Any, count: int) -> Tensor:
+    def _encoded(self, encode: Any, batch: Any, count: int, step: int = _AT_ONCE) -> Tensor:
         module: nn.Module = self.module
         device = next(module.parameters()).device
         before = module.training
@@ -178,8 +180,8 @@ class ImageTextModel(Searcher):
         try:
             with torch.inference_mode():
                 parts = [
-                    encode(batch(start, min(start + _AT_ONCE, count)).to(device)).float().cpu()
-                    for start in range(0, count, _AT_ONCE)
+                    encode(batch(start, min(start + step, count)).to(device)).float().cpu()
+                    for start in range(0, count, step)
                 ]
         finally:
             module.train(before)

@@ -9,6 +9,7 @@ from assay.data.pairs import Pairs
 from assay.image_text.processor import Colour
 
 _HELD = 2 << 30  # bytes of decoded pictures that are kept; beyond, they are decoded when they are drawn
+_PIXELS = 1 << 18  # shown to a tower at a time: with more, its maps do not stay in a core's cache
 
 
 class Pictures:
@@ -40,3 +41,8 @@ def as_input(images: NDArray[np.uint8] | Tensor, mean: Colour, std: Colour) -> T
     scale = torch.tensor([1 / (255 * s) for s in std], device=x.device)
     shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=x.device)
     return (x * scale - shift).permute(0, 3, 1, 2)
+
+
+def at_once(size: int) -> int:
+    """How many pictures of `size` pixels a tower is best shown at a time where nothing is learnt."""
+    return max(1, _PIXELS // size**2)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -43,7 +44,7 @@ class Words(nn.Module):
         self.embedding = nn.EmbeddingBag(config.vocab_size, config.width, mode="mean", padding_idx=0)
         self.fc1 = nn.Linear(config.width, 2 * config.width)
         self.fc2 = nn.Linear(2 * config.width, config.width)
-        nn.init.normal_(self.embedding.weight, std=0.5)
+        nn.init.normal_(self.embedding.weight, std=0.02)  # Small, so that unseen words say little.
 
     def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch width"]:
         """The features."""
@@ -71,9 +72,23 @@ class PretrainedConfig:
     Args:
         grid: the last map is averaged over so many rows and columns of cells, whose means are the features; 1
             for one mean, which does not say where a thing is.
+        earlier: the same for the last maps of the six stages before, whose channels tell colours, strokes and
+            parts where the last one's tell kinds of things; empty for none of them.
     """
 
     grid: int = 2
+    earlier: tuple[int, ...] = (8, 8, 4, 4, 4, 2)
+
+    def __post_init__(self) -> None:
+        grids = (self.grid, *self.earlier)
+        if len(self.earlier) not in (0, len(_STAGE_ENDS)) or min(grids) < 1:
+            raise ValueError(
+                f"expected a grid above 0 and none or {len(_STAGE_ENDS)} earlier ones, got {self.grid} and "
+                f"{self.earlier}"
+            )
+
+
+_STAGE_ENDS = (0, 2, 4, 7, 10, 14)  # The last blocks of EfficientNet-Lite0's stages but for the last one.
 
 
 class Pretrained(nn.Module):
@@ -83,15 +98,32 @@ class Pretrained(nn.Module):
         super().__init__()
         self.config = config
         self.net = EfficientNetLite0(0)
+        self._grids = dict(zip(_STAGE_ENDS, config.earlier, strict=False))
         self.num_features = self.net.num_features * config.grid**2
+        for end, cells in self._grids.items():
+            block: Any = self.net.blocks[end]
+            self.num_features += block.project.conv.out_channels * cells**2
 
     def fetch(self) -> None:
         """Takes the weights of ImageNet."""
         self.net = EfficientNetLite0(0, pretrained=True)
 
     def embed(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
-        """The means of the cells, cell by cell within each channel."""
-        return nn.functional.adaptive_avg_pool2d(self.net.features(images), self.config.grid).flatten(1)
+        """The means of the cells, map by map and cell by cell within each channel."""
+        net = self.net
+        x = nn.functional.relu6(net.stem(images.contiguous(memory_format=torch.channels_last)))
+        found = []
+        for number, block in enumerate(net.blocks):
+            x = block(x)
+            if number in self._grids:
+                found.append(_cells(x, self._grids[number]))
+        found.append(_cells(nn.functional.relu6(net.head(x)), self.config.grid))
+        return torch.cat(found, dim=1)
+
+
+def _cells(maps: Float[Tensor, "batch channels h w"], count: int) -> Float[Tensor, "batch features"]:
+    """The means of `count` rows and columns of cells."""
+    return nn.functional.adaptive_avg_pool2d(maps, count).flatten(1)
 
 
 _RESNET = ResNetConfig(
