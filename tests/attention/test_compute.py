@@ -15,7 +15,7 @@ def drawn(*shapes, seed=0, dtype=torch.float64):
     return [torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes]
 
 
-@pytest.mark.parametrize("method", ["online", "flash1", "flash2"])
+@pytest.mark.parametrize("method", ["online", "flash1", "flash2", "flash3"])
 @pytest.mark.parametrize("causal", [False, True])
 class TestPacked:
     def test_equals_a_loop_over_the_sequences_value_and_gradient(self, method, causal):
@@ -66,7 +66,7 @@ class TestParts:
 
 
 class TestMemory:
-    @pytest.mark.parametrize("schedule", ["flash1", "flash2", "online"])
+    @pytest.mark.parametrize("schedule", ["flash1", "flash2", "flash3", "online"])
     def test_nothing_as_large_as_all_scores_is_made(self, schedule):
         from torch.utils._python_dispatch import TorchDispatchMode
 

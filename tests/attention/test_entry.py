@@ -47,7 +47,7 @@ class TestErrors:
     def test_options(self):
         wrong("layout must be 'bhsd' or 'bshd', got 'sbhd'")(layout="sbhd")
         wrong("window must be two numbers from -1 (open) up, got (-2, 0)")(window=(-2, 0))
-        wrong("expected one of naive, online")(method="flash3")
+        wrong("expected one of naive, online")(method="flash9")
         wrong("mask must be bool, got torch.float32")(mask=torch.zeros(5, 7))
         wrong("bias must be floating point, got torch.bool")(bias=torch.zeros(5, 7, dtype=torch.bool))
         wrong("bias of shape (4, 7) does not broadcast to (2, 4, 5, 7)")(bias=torch.zeros(4, 7))
@@ -98,7 +98,7 @@ class TestParity:
         theirs = scaled_dot_product_attention(q, k, v, attn_mask=causal_lower_right(3, 8))
         torch.testing.assert_close(attention(q, k, v, causal=True), theirs)
 
-    @pytest.mark.parametrize("method", [None, "naive", "online", "flash1", "flash2", "sdpa"])
+    @pytest.mark.parametrize("method", [None, "naive", "online", "flash1", "flash2", "flash3", "sdpa"])
     def test_every_method_equals_torchs_value_and_gradient(self, method):
         q, k, v, g = (
             x.requires_grad_() for x in drawn((2, 4, 6, 8), (2, 2, 6, 8), (2, 2, 6, 8), (2, 4, 6, 8))

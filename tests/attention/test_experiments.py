@@ -23,6 +23,13 @@ def test_half_precision_errors_are_those_of_half_precision_and_fixed_by_the_seed
     assert found["naive / flash2"] == pytest.approx(found["naive"] / found["flash2"])
 
 
+def test_errors_in_8_bits_are_fixed_by_the_seed():
+    found = experiments.fp8_error(0, "smoke")
+    assert found == experiments.fp8_error(0, "smoke") != experiments.fp8_error(1, "smoke")
+    assert 1e-3 < found["both"] < 0.1
+    assert set(found) == {"neither / both", "no rotation / both", "no blocks / both", "both"}
+
+
 def test_turns_measure_every_method():
     found = experiments.speed_against_naive(0, "smoke")
     assert all(ratio > 0 for ratio in found.values())

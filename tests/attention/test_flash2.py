@@ -29,7 +29,7 @@ class TestMatrix:
     def test_all_methods_agree_in_float64(self, nq, nk, mask):
         q, k, v = drawn((1, 2, nq, 16), (1, 1, nk, 16), (1, 1, nk, 8))
         wanted, wanted_lse = attention_and_lse(q, k, v, method="naive", **MASKS[mask])
-        for method in ("online", "flash1", "flash2"):
+        for method in ("online", "flash1", "flash2", "flash3"):
             out, lse = attention_and_lse(q, k, v, method=method, sizes=Sizes(64, 48), **MASKS[mask])
             torch.testing.assert_close(out, wanted, atol=1e-12, rtol=0)
             torch.testing.assert_close(lse, wanted_lse, atol=1e-12, rtol=0)
@@ -44,7 +44,7 @@ class TestMatrix:
         exact = _with_gradients(*(x.double() for x in given), method="naive")
         again = _with_gradients(*(x.float() for x in given), method="naive")
         plain = _plain(q, k, v, g)
-        for method in ("online", "flash1", "flash2"):
+        for method in ("online", "flash1", "flash2", "flash3"):
             ours = _with_gradients(q, k, v, g, method=method)
             for at, (mine, theirs) in enumerate(zip(ours, plain, strict=True)):
                 factor = 3 if at else 2

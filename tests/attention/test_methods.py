@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from assay.attention.methods import SDPA, Flash1, Flash2, Naive, Online, Prepared, Triton
+from assay.attention.methods import SDPA, Flash1, Flash2, Flash3, Naive, Online, Prepared, Triton
 from assay.attention.operands import Sizes
 from assay.attention.problem import Problem
 from assay.core.run import Run
@@ -10,7 +10,7 @@ PROBLEM = Problem(batch=1, heads=4, length=9, dim=3, kv_heads=2, causal=True)
 
 
 METHODS = [Naive(), Naive(upcast=True), Online(), Online(columns=2), Flash1(), SDPA()]
-METHODS += [Flash2(), Flash2(rows=2, columns=3)]
+METHODS += [Flash2(), Flash2(rows=2, columns=3), Flash3(), Flash3(rows=3, columns=2)]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=repr)
@@ -42,6 +42,18 @@ def test_settings_reach_the_schedule(monkeypatch):
         ("online", True, Sizes(columns=5)),
         ("triton", False, None),
     ]
+
+
+def test_flash3_in_8_bits_is_near_and_forward_only():
+    q, k, v, _ = PROBLEM.operands()
+    exact = Naive(upcast=True).fit(PROBLEM, run=Run())(q, k, v)
+    rough = Flash3(fp8=True).fit(PROBLEM, run=Run())
+    error = (rough(q, k, v) - exact).abs().max()
+    assert 1e-4 < error < 0.2
+    with pytest.raises(ValueError, match="no backward pass"):
+        rough(q.requires_grad_(), k, v)
+    with pytest.raises(ValueError, match="tiles cannot be chosen"):
+        Flash3(fp8=True, rows=2, columns=3)
 
 
 def test_sizes_come_in_pairs_and_are_positive():

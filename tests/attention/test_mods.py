@@ -31,7 +31,7 @@ DENSE = {
 }
 
 
-@pytest.mark.parametrize("method", ["naive", "online", "flash1", "flash2"])
+@pytest.mark.parametrize("method", ["naive", "online", "flash1", "flash2", "flash3"])
 @pytest.mark.parametrize("name", DENSE)
 def test_equals_loops_over_the_formula(name, method):
     q, k, v = drawn(*[(2, 4, 7, 3)] * 3)

@@ -19,7 +19,7 @@ def operands(q_shape=(2, 4, 5, 3), k_shape=(2, 2, 7, 3), dim=2):
     return [x.requires_grad_() for x in drawn(*shapes)]
 
 
-@pytest.mark.parametrize("method", ["online", "flash1", "flash2"])
+@pytest.mark.parametrize("method", ["online", "flash1", "flash2", "flash3"])
 class TestOracle:
     @pytest.mark.parametrize("shape", BIASES)
     def test_gradients_with_a_bias_are_those_of_loops(self, method, shape):

@@ -11,12 +11,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.attention import flash1, flash2, online, recompute
+from assay.attention import flash1, flash2, flash3, online, recompute
 from assay.attention.operands import Operands, Sizes, computing
 from assay.attention.pattern import Pattern
 from assay.attention.recompute import Gradients
 
-SCHEDULES = {"online": online.forward, "flash1": flash1.forward, "flash2": flash2.forward}
+SCHEDULES = {
+    "online": online.forward,
+    "flash1": flash1.forward,
+    "flash2": flash2.forward,
+    "flash3": flash3.forward,
+}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from assay.attention.naive import naive_attention
 from assay.attention.operands import Sizes
 from assay.attention.pattern import MaskMod, Pattern, ScoreMod
 
-Method = Literal["naive", "online", "flash1", "flash2", "sdpa", "triton"]
+Method = Literal["naive", "online", "flash1", "flash2", "flash3", "sdpa", "triton"]
 Layout = Literal["bhsd", "bshd"]
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from assay.attention import flash1, flash2
 from assay.attention.entry import Method, attention
+from assay.attention.fp8 import BLOCK, fp8_attention
 from assay.attention.measuring import peak_bytes, stepping, threads, tiny
 from assay.attention.naive import naive_attention
 from assay.attention.online import online_rows
@@ -110,9 +111,35 @@ def online_rows_memory(seed: int, scale: Scale) -> Mapping[str, float]:
 
 def half_precision_error(seed: int, scale: Scale) -> Mapping[str, float]:
     """Root mean square errors in float16 of attention written out, and of FlashAttention 2, as a ratio."""
-    length = 128 if scale == "smoke" else 1024
+    q, k, v, pattern, exact = _outliers(seed, scale)
+    plain = _error(naive_attention(q, k, v, pattern, upcast=False)[0], exact)
+    ours = _error(attention(q, k, v, method="flash2"), exact)
+    return {"naive / flash2": plain / ours, "naive": plain, "flash2": ours}
+
+
+def fp8_error(seed: int, scale: Scale) -> Mapping[str, float]:
+    """Root mean square errors in 8 bits without scales of blocks, without rotation, and without both.
+
+    As ratios to the error with both; that error is beside them.
+    """
+    q, k, v, pattern, exact = _outliers(seed, scale)
+
+    def error(block: int | None, rotate: bool) -> float:
+        return _error(fp8_attention(q, k, v, pattern, block=block, rotate=rotate, seed=seed)[0], exact)
+
+    both = error(BLOCK, True)
+    return {
+        "neither / both": error(None, False) / both,
+        "no rotation / both": error(BLOCK, False) / both,
+        "no blocks / both": error(None, True) / both,
+        "both": both,
+    }
+
+
+def _outliers(seed: int, scale: Scale) -> tuple[Tensor, Tensor, Tensor, Pattern, Tensor]:
+    """q, k and v in float16 as FlashAttention 3 is tried on them, the pattern, and the output in float64."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (1, 1, length, 64)
+    shape = (1, 1, 128 if scale == "smoke" else 1024, 64)
 
     def drawn() -> Tensor:
         normal, outlier = (torch.randn(shape, generator=generator) for _ in range(2))
@@ -120,11 +147,11 @@ def half_precision_error(seed: int, scale: Scale) -> Mapping[str, float]:
 
     q, k, v = drawn(), drawn(), drawn()
     pattern = Pattern(scale=0.125)
-    exact = naive_attention(q.double(), k.double(), v.double(), pattern)[0]
-    plain = naive_attention(q, k, v, pattern, upcast=False)[0]
-    ours = attention(q, k, v, method="flash2")
-    errors = [float((x.double() - exact).square().mean().sqrt()) for x in (plain, ours)]
-    return {"naive / flash2": errors[0] / errors[1], "naive": errors[0], "flash2": errors[1]}
+    return q, k, v, pattern, naive_attention(q.double(), k.double(), v.double(), pattern)[0]
+
+
+def _error(found: Tensor, exact: Tensor) -> float:
+    return float((found.double() - exact).square().mean().sqrt())
 
 
 class _Counting(TorchDispatchMode):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from assay.attention import sdpa
 from assay.attention.entry import Method, attend
+from assay.attention.fp8 import fp8_attention
 from assay.attention.naive import naive_attention
 from assay.attention.operands import Sizes
 from assay.attention.pattern import Pattern
@@ -141,6 +142,32 @@ class Flash2(_Tiled):
 
     def _schedule(self) -> Method:
         return "flash2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flash3(_Tiled):
+    """See `assay.attention.flash3`.
+
+    Args:
+        fp8: operands and weights in 8 bits, emulated, in tiles of its own and without a backward pass; see
+            `assay.attention.fp8`.
+    """
+
+    fp8: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fp8 and self.rows is not None:
+            raise ValueError(f"with fp8 tiles cannot be chosen, got {self.rows} rows")
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, pattern: Pattern) -> Tensor:
+        """out [batch, heads, Nq, Dv]."""
+        if self.fp8:
+            return fp8_attention(q, k, v, pattern)[0]
+        return super().attend(q, k, v, pattern)
+
+    def _schedule(self) -> Method:
+        return "flash3"
 
 
 @dataclass(frozen=True, kw_only=True)

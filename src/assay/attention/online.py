@@ -58,22 +58,34 @@ class State:
     def absorb(
         self, scores: Float[Tensor, "heads rows keys"], values: Float[Tensor, "heads keys dim"]
     ) -> None:
-        """Takes in a block of keys: m' = max(m, max s), a = 2^(m - m'), l' = a l + sum p, o' = a o + p v.
+        """Takes in a block of keys.
 
         Args:
             scores: in units of ln 2; overwritten.
             values: of these keys.
         """
+        self.add(self.weigh(scores), values)
+
+    def weigh(self, scores: Float[Tensor, "heads rows keys"]) -> Float[Tensor, "heads rows keys"]:
+        """The weights p = 2^(s - m') of a block of keys, in the scores' memory.
+
+        m' = max(m, max s), a = 2^(m - m'), l' = a l + sum p, o' = a o. What was weighed before must have been
+        added.
+        """
         m = torch.maximum(self.m, scores.amax(-1, keepdim=True))
         p = scores.sub_(m).exp2_()
         if self.fresh:
             torch.sum(p, -1, keepdim=True, out=self.l)
-            self.o.baddbmm_(p, values, beta=0)
         else:
             decay = (self.m - m).exp2_()
             self.l.mul_(decay).add_(p.sum(-1, keepdim=True))
-            self.o.mul_(decay).baddbmm_(p, values)
+            self.o.mul_(decay)
         self.m.copy_(m)
+        return p
+
+    def add(self, p: Float[Tensor, "heads rows keys"], values: Float[Tensor, "heads keys dim"]) -> None:
+        """Adds values with the weights of `weigh`: o' = o + p v."""
+        self.o.baddbmm_(p, values, beta=0 if self.fresh else 1)
         self.fresh = False
 
     def part(self, rows: slice) -> "State":

@@ -106,13 +106,16 @@ class Operands:
         """What queries are multiplied by: the scale, in units of ln 2 unless something is added later."""
         return self.pattern.scale * LOG2E if self.pattern.plain else self.pattern.scale
 
-    def scores(self, queries: Tensor, keys: Tensor, heads: range, rows: range, columns: range) -> Tensor:
+    def scores(
+        self, queries: Tensor, keys: Tensor, heads: range, rows: range, columns: range, *, scratch: int = 0
+    ) -> Tensor:
         """Scores in units of ln 2, minus infinity where hidden; scratch that the caller may overwrite.
 
         Args:
             queries, keys: of `queries` and `keys`, the queries multiplied by `unit`.
+            scratch: number of the memory, as of `product`.
         """
-        scores = self.product(queries, keys)
+        scores = self.product(queries, keys, scratch=scratch)
         if self.pattern.score_mod is not None:
             scores = self.modified(scores, heads, rows, columns)
         return self.finished(scores, heads, rows, columns)

@@ -41,6 +41,7 @@ class Attention(Task):
         "online": "assay.attention.methods:Online",
         "flash1": "assay.attention.methods:Flash1",
         "flash2": "assay.attention.methods:Flash2",
+        "flash3": "assay.attention.methods:Flash3",
         "triton": "assay.attention.methods:Triton",
         "sdpa": "assay.attention.methods:SDPA",
     }
