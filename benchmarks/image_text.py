@@ -34,7 +34,8 @@ from rich.table import Table
 from assay.image_text.clip_model import CLIPConfig, CLIPModel, CLIPVisionConfig
 from assay.image_text.contrast import sigmoid_loss, softmax_loss, unit
 from assay.image_text.open_clip import to_open_clip
-from assay.image_text.siglip_model import SigLIPConfig, SigLIPModel, SigLIPTextConfig, SigLIPVisionConfig
+from assay.image_text.siglip_model import SigLIPConfig, SigLIPModel, SigLIPVisionConfig
+from assay.image_text.siglip_towers import SigLIPTextConfig
 from assay.image_text.text_transformer import TextConfig
 from assay.train.optimizers import adamw
 

@@ -9,7 +9,8 @@ from assay.image_text.clip import CLIP
 from assay.image_text.clip_model import CLIPConfig, CLIPModel, CLIPVisionConfig
 from assay.image_text.model import ImageTextModel, gallery_of
 from assay.image_text.processor import ImageProcessor
-from assay.image_text.siglip_model import SigLIPConfig, SigLIPModel, SigLIPTextConfig, SigLIPVisionConfig
+from assay.image_text.siglip_model import SigLIPConfig, SigLIPModel, SigLIPVisionConfig
+from assay.image_text.siglip_towers import SigLIPTextConfig
 from assay.image_text.text_transformer import TextConfig
 from assay.image_text.tokenizer import Rules, Tokenizer, train_tokenizer
 

@@ -9,91 +9,81 @@ Reference:
         files, 1e-5 in float64, because it resizes positions in float32; equal to `SigLIPModel` on a square.
 """
 
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
-from assay.image_text.contrast import BIAS_OF_SIGMOID, LOG_SCALE_OF_SIGMOID, unit
-from assay.image_text.siglip_model import (
-    TEXT_NAMES,
-    VISION_NAMES,
-    AttentionPool,
-    SigLIPText,
-    SigLIPTextConfig,
-    check_sizes,
-    parts,
-)
-from assay.image_text.text_transformer import blocks, picked
-from assay.nn.checkpoint import NameTable, fill, read_config, read_tensors, write_checkpoint
+from assay.image_text.siglip_towers import Towers, TowersConfig, Vision, VisionConfig
+from assay.nn.linear import Linear
 
 LONGEST_SIDE = 64
 """Patches in a row or a column that positions are resized to at most, as in the original."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SigLIP2VisionConfig:
-    """An image tower's sizes, under the names that config.json uses; `num_patches` is that of the table."""
+@dataclass(frozen=True)
+class Patches:
+    """Images of any proportions as patches; it is moved and split as a tensor is.
 
-    hidden_size: int = 768
-    intermediate_size: int = 3072
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    num_channels: int = 3
-    num_patches: int = 256
-    patch_size: int = 16
-    hidden_act: str = "gelu_pytorch_tanh"
-    layer_norm_eps: float = 1e-6
+    Args:
+        values: [batch, places, values], by (row, column, channel) within a patch, patches row by row, then
+            filling.
+        padding: bool [batch, places], true where there is only filling.
+        grids: int64 [batch, 2], rows and columns of patches of each image.
+    """
 
-
-@dataclass(frozen=True, kw_only=True)
-class SigLIP2Config:
-    """Both towers."""
-
-    text_config: SigLIPTextConfig = field(default_factory=SigLIPTextConfig)
-    vision_config: SigLIP2VisionConfig = field(default_factory=SigLIP2VisionConfig)
+    values: Tensor
+    padding: Tensor
+    grids: Tensor
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "SigLIP2Config":
-        """The configuration that a config.json holds.
+    def of(cls, values: np.ndarray, padding: np.ndarray, grids: np.ndarray) -> "Patches":
+        """What `NaFlexProcessor` made."""
+        return cls(*(torch.from_numpy(array) for array in (values, padding, grids)))
 
-        Raises:
-            ValueError: it is another model's.
-        """
-        text, vision = parts(value, "siglip2")
-        return cls(
-            text_config=picked(SigLIPTextConfig, text), vision_config=picked(SigLIP2VisionConfig, vision)
-        )
+    def __len__(self) -> int:
+        return len(self.values)
 
-    def to_json(self) -> dict[str, Any]:
-        """What config.json holds."""
-        return {"model_type": "siglip2", "architectures": ["Siglip2Model"], **asdict(self)}
+    def to(self, *args: object, **kwargs: object) -> "Patches":
+        """All of it elsewhere; arguments as of `torch.Tensor.to`, and no dtype."""
+        return Patches(*(t.to(*args, **kwargs) for t in (self.values, self.padding, self.grids)))  # type: ignore
+
+    def split(self, count: int) -> "Sequence[Patches]":
+        """Parts of `count` images each."""
+        parts = (t.split(count) for t in (self.values, self.padding, self.grids))
+        return [Patches(*each) for each in zip(*parts, strict=True)]
 
 
-class SigLIP2Vision(nn.Module):
+@dataclass(frozen=True, kw_only=True)
+class SigLIP2VisionConfig(VisionConfig):
+    """An image tower's sizes; `num_patches` is that of the table of positions, a square number."""
+
+    num_patches: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigLIP2Config(TowersConfig):
+    """Both towers."""
+
+    model_type: ClassVar[str] = "siglip2"
+    architecture: ClassVar[str] = "Siglip2Model"
+    vision: ClassVar[type[VisionConfig]] = SigLIP2VisionConfig
+
+    vision_config: SigLIP2VisionConfig = field(default_factory=SigLIP2VisionConfig)
+
+
+class SigLIP2Vision(Vision):
     """Patches of images of any proportions to one state per image."""
 
     def __init__(self, config: SigLIP2VisionConfig) -> None:
-        super().__init__()
+        values = config.num_channels * config.patch_size**2
+        super().__init__(config, Linear(values, config.hidden_size), config.num_patches)
         self.config = config
-        width = config.hidden_size
-        self.num_features = width
-        self.patch_embedding = nn.Linear(config.num_channels * config.patch_size**2, width)
-        self.position_embedding = nn.Embedding(config.num_patches, width)
-        self.blocks = nn.ModuleList(blocks(config))
-        self.post_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.head = AttentionPool(
-            width,
-            config.num_attention_heads,
-            config.intermediate_size,
-            config.hidden_act,
-            config.layer_norm_eps,
-        )
-        nn.init.normal_(self.position_embedding.weight, std=width**-0.5)
 
     def positions(self, height: int, width: int) -> Float[Tensor, "places width"]:
         """The table resized to a grid, row by row.
@@ -111,37 +101,32 @@ class SigLIP2Vision(nn.Module):
         resized = F.interpolate(wide, (height, width), mode="bilinear", align_corners=False, antialias=True)
         return resized[0].flatten(1).T.to(table.dtype)
 
-    def embed(
-        self,
-        patches: Float[Tensor, "batch places values"],
-        padding: Bool[Tensor, "batch places"],
-        grids: Int[Tensor, "batch 2"],
-    ) -> Float[Tensor, "batch width"]:
+    def embed(self, images: Patches) -> Float[Tensor, "batch width"]:
         """The pooled states.
 
-        Args:
-            patches: values by (row, column, channel) within a patch, patches row by row, then filling.
-            padding: where there is only filling.
-            grids: rows and columns of patches of each image.
-
         Raises:
-            ValueError: a grid has more patches than places, or a side too many.
+            ValueError: a grid has another number of patches than there are, or a side too many.
         """
-        x = self.patch_embedding(patches)
-        rows = []
-        for (height, width), count in zip(grids.tolist(), (~padding).sum(dim=1).tolist(), strict=True):
-            if height * width != count:
-                raise ValueError(f"expected {height} x {width} patches in an image, got {count}")
-            rows.append(F.pad(self.positions(height, width), (0, 0, 0, x.shape[1] - count)))
-        x = x + torch.stack(rows)
-        bias = torch.zeros_like(padding, dtype=x.dtype).masked_fill(padding, -torch.inf)[:, None, None]
-        for block in self.blocks:
-            x = block(x, bias=bias)
-        return self.head(self.post_norm(x), padding)
+        x, padding = self.patch_embedding(images.values), images.padding
+        grids, which = images.grids.unique(dim=0, return_inverse=True)
+        counts = grids.prod(dim=1)
+        if wrong := ((~padding).sum(dim=1) != counts[which]).nonzero()[:, 0].tolist():
+            (height, width), count = images.grids[wrong[0]].tolist(), int((~padding[wrong[0]]).sum())
+            raise ValueError(f"expected {height} x {width} patches in an image, got {count}")
+        tables = [
+            F.pad(self.positions(height, width), (0, 0, 0, x.shape[1] - height * width))
+            for height, width in grids.tolist()
+        ]
+        x = x + torch.stack(tables)[which]
+        return self.pooled(x, padding if bool(padding.any()) else None)
+
+    def forward(self, images: Patches) -> Tensor:
+        """As `embed`."""
+        return self.embed(images)
 
 
-class SigLIP2Model(nn.Module):
-    """Both towers, the scale and the bias of the logits.
+class SigLIP2Model(Towers):
+    """Both towers, the scale and the bias of the logits; images are `Patches`.
 
     Args:
         config: sizes; the towers' states must be of one size.
@@ -150,47 +135,7 @@ class SigLIP2Model(nn.Module):
         ValueError: they are not.
     """
 
-    names = NameTable((*VISION_NAMES, *TEXT_NAMES))
+    configuration = SigLIP2Config
 
     def __init__(self, config: SigLIP2Config) -> None:
-        super().__init__()
-        self.config = config
-        check_sizes(config.text_config, config.vision_config.hidden_size)
-        self.text_model = SigLIPText(config.text_config)
-        self.vision_model = SigLIP2Vision(config.vision_config)
-        self.logit_scale = nn.Parameter(torch.tensor([LOG_SCALE_OF_SIGMOID]))
-        self.logit_bias = nn.Parameter(torch.tensor([BIAS_OF_SIGMOID]))
-
-    def encode_image(self, patches: Tensor, padding: Tensor, grids: Tensor) -> Float[Tensor, "batch dim"]:
-        """Images in the common space, of any length; arguments as of `SigLIP2Vision.embed`."""
-        return self.vision_model.embed(patches, padding, grids)
-
-    def encode_text(self, tokens: Tensor) -> Float[Tensor, "batch dim"]:
-        """Texts in the common space, of any length."""
-        return self.text_model(tokens)
-
-    def forward(
-        self, patches: Tensor, padding: Tensor, grids: Tensor, tokens: Tensor
-    ) -> Float[Tensor, "images texts"]:
-        """The logits of every image with every text."""
-        images = unit(self.encode_image(patches, padding, grids))
-        return self.logit_scale.exp() * images @ unit(self.encode_text(tokens)).T + self.logit_bias
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Writes config.json and model.safetensors in Hugging Face's layout."""
-        write_checkpoint(folder, self.config.to_json(), self.names.to_disk(self.state_dict()))
-
-    @classmethod
-    def from_pretrained(cls, folder: Path) -> "SigLIP2Model":
-        """The model in a folder of Hugging Face's layout.
-
-        Raises:
-            ValueError: it is no SigLIP 2 of flexible size, or tensors are not those of this model.
-        """
-        config = read_config(folder)
-        try:
-            model = cls(SigLIP2Config.from_json(config))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{folder / 'config.json'}: {error}") from None
-        fill(model, read_tensors(folder), [cls.names], where=str(folder), ignorable=("position_ids",))
-        return model
+        super().__init__(config, SigLIP2Vision(config.vision_config))

@@ -3,142 +3,44 @@
 Reference:
     Zhai, Mustafa, Kolesnikov, Beyer. "Sigmoid Loss for Language Image Pre-Training". ICCV 2023.
         arXiv:2303.15343v4
-    Zhai, Kolesnikov, Houlsby, Beyer. "Scaling Vision Transformers". CVPR 2022. arXiv:2106.04560v2
-        (Section 3.2: the pooling head)
     Verified: transformers' SiglipModel, features, logits and gradients of all weights, both ways through the
         files, 1e-10 in float64.
 """
 
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from assay.image_text.contrast import BIAS_OF_SIGMOID, LOG_SCALE_OF_SIGMOID, unit
-from assay.image_text.text_transformer import (
-    TextConfig,
-    TextTransformer,
-    block_names,
-    blocks,
-    picked,
-    text_names,
-)
-from assay.nn.attention import SelfAttention
-from assay.nn.checkpoint import NameTable, Pair, fill, read_config, read_tensors, write_checkpoint
-from assay.nn.transformer import MLP
+from assay.image_text.siglip_towers import Towers, TowersConfig, Vision, VisionConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SigLIPTextConfig(TextConfig):
-    """A text tower's sizes; `projection_size` is that of the common space, None for the tower's width."""
+class SigLIPVisionConfig(VisionConfig):
+    """An image tower's sizes, with the side of its images in pixels."""
 
-    vocab_size: int = 32000
-    hidden_size: int = 768
-    intermediate_size: int = 3072
-    num_attention_heads: int = 12
-    max_position_embeddings: int = 64
-    hidden_act: str = "gelu_pytorch_tanh"
-    layer_norm_eps: float = 1e-6
-    projection_size: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SigLIPVisionConfig:
-    """An image tower's sizes, under the names that config.json uses; defaults are those of the format."""
-
-    hidden_size: int = 768
-    intermediate_size: int = 3072
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    num_channels: int = 3
     image_size: int = 224
-    patch_size: int = 16
-    hidden_act: str = "gelu_pytorch_tanh"
-    layer_norm_eps: float = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class SigLIPConfig:
+class SigLIPConfig(TowersConfig):
     """Both towers."""
 
-    text_config: SigLIPTextConfig = field(default_factory=SigLIPTextConfig)
+    model_type: ClassVar[str] = "siglip"
+    architecture: ClassVar[str] = "SiglipModel"
+    vision: ClassVar[type[VisionConfig]] = SigLIPVisionConfig
+
     vision_config: SigLIPVisionConfig = field(default_factory=SigLIPVisionConfig)
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "SigLIPConfig":
-        """The configuration that a config.json holds.
 
-        Raises:
-            ValueError: it is another model's.
-        """
-        text, vision = parts(value, "siglip")
-        return cls(
-            text_config=picked(SigLIPTextConfig, text), vision_config=picked(SigLIPVisionConfig, vision)
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """What config.json holds."""
-        return {"model_type": "siglip", "architectures": ["SiglipModel"], **asdict(self)}
-
-
-def parts(value: dict[str, Any], kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The towers' configurations in a config.json, which must be one of `kind`.
-
-    Raises:
-        ValueError: it is another model's, or the image tower has no pooling head.
-    """
-    if value.get("model_type") != kind:
-        raise ValueError(f"expected a configuration of {kind}, got {value.get('model_type')!r}")
-    text, vision = value.get("text_config") or {}, value.get("vision_config") or {}
-    if not vision.get("vision_use_head", True):
-        raise ValueError("expected an image tower with a pooling head, got vision_use_head false")
-    return text, vision
-
-
-class AttentionPool(nn.Module):
-    """y + MLP(LN(y)), where y is what a learned probe finds by attention to the tokens."""
-
-    def __init__(self, width: int, num_heads: int, hidden_dim: int, act: str, eps: float) -> None:
-        super().__init__()
-        self.probe = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)
-        self.attention = SelfAttention(width, num_heads)
-        self.norm = nn.LayerNorm(width, eps=eps)
-        self.mlp = MLP(width, hidden_dim, act)
-        nn.init.xavier_uniform_(self.attention.qkv.weight)
-        for layer in (self.attention.qkv, self.attention.out):
-            nn.init.zeros_(layer.bias)
-
-    def forward(
-        self, x: Float[Tensor, "batch tokens width"], padding: Bool[Tensor, "batch tokens"] | None = None
-    ) -> Float[Tensor, "batch width"]:
-        """One state per image; where `padding` is true there is nothing to attend to."""
-        y = self.attention.at(self.probe[0], x, padding)
-        return y + self.mlp(self.norm(y))
-
-
-class SigLIPVision(nn.Module):
+class SigLIPVision(Vision):
     """Images to one state each, found by attention to all patches."""
 
     def __init__(self, config: SigLIPVisionConfig) -> None:
-        super().__init__()
+        patch, side = config.patch_size, config.image_size // config.patch_size
+        super().__init__(config, nn.Conv2d(config.num_channels, config.hidden_size, patch, patch), side**2)
         self.config = config
-        width, patch = config.hidden_size, config.patch_size
-        self.num_features = width
-        self.patch_embedding = nn.Conv2d(config.num_channels, width, patch, patch)
-        self.position_embedding = nn.Embedding((config.image_size // patch) ** 2, width)
-        self.blocks = nn.ModuleList(blocks(config))
-        self.post_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.head = AttentionPool(
-            width,
-            config.num_attention_heads,
-            config.intermediate_size,
-            config.hidden_act,
-            config.layer_norm_eps,
-        )
-        nn.init.normal_(self.position_embedding.weight, std=width**-0.5)
 
     def embed(self, images: Float[Tensor, "batch channels side side"]) -> Float[Tensor, "batch width"]:
         """The pooled state.
@@ -150,62 +52,14 @@ class SigLIPVision(nn.Module):
         if images.shape[-2:] != (side, side):
             raise ValueError(f"expected images of {side} x {side} pixels, got {tuple(images.shape[-2:])}")
         x = self.patch_embedding(images).flatten(2).mT.contiguous()  # Or each normalisation copies it.
-        x = x + self.position_embedding.weight
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.post_norm(x))
+        return self.pooled(x + self.position_embedding.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """As `embed`."""
         return self.embed(images)
 
 
-class SigLIPText(nn.Module):
-    """Texts to one state each: that of the last place, whatever stands there."""
-
-    def __init__(self, config: SigLIPTextConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.transformer = TextTransformer(config, causal=False)
-        self.head = nn.Linear(config.hidden_size, config.projection_size or config.hidden_size)
-
-    def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch dim"]:
-        """The features.
-
-        Raises:
-            ValueError: the texts are not filled up to the one length the weights were trained with.
-        """
-        if tokens.shape[1] != self.config.max_position_embeddings:
-            raise ValueError(
-                f"expected texts filled up to {self.config.max_position_embeddings} tokens, with which the "
-                f"features are trained, got {tokens.shape[1]}"
-            )
-        last = torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
-        return self.head(self.transformer.at(tokens, last))
-
-
-VISION_NAMES: tuple[Pair, ...] = (
-    ("vision_model.patch_embedding", "vision_model.embeddings.patch_embedding"),
-    ("vision_model.position_embedding", "vision_model.embeddings.position_embedding"),
-    *block_names("vision_model", "vision_model"),
-    ("vision_model.post_norm", "vision_model.post_layernorm"),
-    ("vision_model.head.probe", "vision_model.head.probe"),
-    ("vision_model.head.attention.qkv.weight", "vision_model.head.attention.in_proj_weight"),
-    ("vision_model.head.attention.qkv.bias", "vision_model.head.attention.in_proj_bias"),
-    ("vision_model.head.attention.out", "vision_model.head.attention.out_proj"),
-    ("vision_model.head.norm", "vision_model.head.layernorm"),
-    ("vision_model.head.mlp.fc1", "vision_model.head.mlp.fc1"),
-    ("vision_model.head.mlp.fc2", "vision_model.head.mlp.fc2"),
-)
-TEXT_NAMES: tuple[Pair, ...] = (
-    *text_names("text_model.transformer", "text_model"),
-    ("text_model.head", "text_model.head"),
-    ("logit_scale", "logit_scale"),
-    ("logit_bias", "logit_bias"),
-)
-
-
-class SigLIPModel(nn.Module):
+class SigLIPModel(Towers):
     """Both towers, the scale and the bias of the logits.
 
     Args:
@@ -215,53 +69,7 @@ class SigLIPModel(nn.Module):
         ValueError: they are not.
     """
 
-    names = NameTable((*VISION_NAMES, *TEXT_NAMES))
+    configuration = SigLIPConfig
 
     def __init__(self, config: SigLIPConfig) -> None:
-        super().__init__()
-        self.config = config
-        text, vision = config.text_config, config.vision_config
-        check_sizes(text, vision.hidden_size)
-        self.text_model = SigLIPText(text)
-        self.vision_model = SigLIPVision(vision)
-        self.logit_scale = nn.Parameter(torch.tensor([LOG_SCALE_OF_SIGMOID]))
-        self.logit_bias = nn.Parameter(torch.tensor([BIAS_OF_SIGMOID]))
-
-    def encode_image(self, images: Tensor) -> Float[Tensor, "batch dim"]:
-        """Images in the common space, of any length."""
-        return self.vision_model.embed(images)
-
-    def encode_text(self, tokens: Tensor) -> Float[Tensor, "batch dim"]:
-        """Texts in the common space, of any length."""
-        return self.text_model(tokens)
-
-    def forward(self, images: Tensor, tokens: Tensor) -> Float[Tensor, "images texts"]:
-        """The logits of every image with every text."""
-        texts = unit(self.encode_text(tokens))
-        return self.logit_scale.exp() * unit(self.encode_image(images)) @ texts.T + self.logit_bias
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Writes config.json and model.safetensors in Hugging Face's layout."""
-        write_checkpoint(folder, self.config.to_json(), self.names.to_disk(self.state_dict()))
-
-    @classmethod
-    def from_pretrained(cls, folder: Path) -> "SigLIPModel":
-        """The model in a folder of Hugging Face's layout.
-
-        Raises:
-            ValueError: it is no SigLIP, or tensors are missing, left over or of another shape.
-        """
-        config = read_config(folder)
-        try:
-            model = cls(SigLIPConfig.from_json(config))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{folder / 'config.json'}: {error}") from None
-        fill(model, read_tensors(folder), [cls.names], where=str(folder), ignorable=("position_ids",))
-        return model
-
-
-def check_sizes(text: SigLIPTextConfig, width: int) -> None:
-    """Raises a ValueError if texts and images would not be compared in one space."""
-    size = text.projection_size or text.hidden_size
-    if size != width:
-        raise ValueError(f"expected texts and images of one size, got {size} and {width}")
+        super().__init__(config, SigLIPVision(config.vision_config))
