@@ -124,6 +124,20 @@ def test_parts_have_folders_and_shares_of_what_is_counted(tmp_path):
     assert Run().part("only", 0.5).budget is None
 
 
+def test_parts_tell_the_trackers_under_their_names_and_are_closed_with_the_run(tmp_path):
+    recorder = Recorder()
+    run = Run(folder=tmp_path, trackers=(recorder,))
+    part = run.part("first", 1.0)
+    part.log(1, loss=0.5)
+    part.close()
+    assert not recorder.closed
+    part.log(2, loss=0.25)
+    run.close()
+    assert recorder.seen == [(1, {"first/loss": 0.5}), (2, {"first/loss": 0.25})]
+    assert recorder.closed
+    assert part._file is None
+
+
 def test_parts_share_seconds_by_the_clock():
     run = Run(budget=Budget(100, "seconds"))
     run.start_clock(spent=10)  # Something was done before the parts.

@@ -20,7 +20,7 @@ def calls(monkeypatch):
         return call
 
     writer = SimpleNamespace(add_scalar=note("add_scalar"), close=note("close"))
-    run = SimpleNamespace(log=note("log"), finish=note("finish"))
+    run = SimpleNamespace(**{name: note(name) for name in ("define_metric", "log", "finish")})
     names = ("set_tracking_uri", "set_experiment", "start_run", "log_metrics", "end_run")
     monkeypatch.setitem(sys.modules, "tensorboard", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "tensorboard.summary", SimpleNamespace(Writer=note("Writer", writer)))
@@ -49,7 +49,8 @@ def test_wandb_gets_a_step(calls):
     train_with(WandB("assay", mode="offline"))
     assert calls == [
         ("init", (), {"project": "assay", "mode": "offline"}),
-        ("log", ({"loss": 0.5, "accuracy": 0.25},), {"step": 1}),
+        ("define_metric", ("*",), {"step_metric": "step"}),
+        ("log", ({"loss": 0.5, "accuracy": 0.25, "step": 1},), {}),
         ("finish", (), {}),
     ]
 

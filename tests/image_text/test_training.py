@@ -1,13 +1,18 @@
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 
 from assay.core.budget import Budget
 from assay.core.run import Run
+from assay.image_text.catlip import CatLIP
 from assay.image_text.contrast import LOG_SCALE_OF_SOFTMAX, softmax_loss
+from assay.image_text.dfn import DFN
+from assay.image_text.flip import FLIP
 from assay.image_text.processor import HALF, normalised
 from assay.image_text.towers import PretrainedConfig
-from assay.image_text.training import Moments, TwoTowers
+from assay.image_text.training import ClampedMoments, TwoTowers
 from assay.train.seeding import seeded
 
 pytest.importorskip("tokenizers")
@@ -85,24 +90,18 @@ def test_the_texts_of_the_training_decide_the_vocabulary(pairs, small, run):
     assert method.spoken == ("en",)
 
 
-def test_moments_are_evenly_spread_and_copies():
-    module = torch.nn.Linear(2, 2)
-    moments = Moments(module, steps=60, batch_size=10)
-    for step in range(60):
-        with torch.no_grad():
-            module.weight.fill_(step)
-        moments.step()
-    assert [moment.examples for moment in moments.kept] == [100, 200, 300, 400, 500, 600]
-    assert [moment.weights["weight"][0, 0].item() for moment in moments.kept] == [9, 19, 29, 39, 49, 59]
+def test_a_model_is_kept_six_times_with_its_scale_in_range(pairs, small, run):
+    module, _, moments = trained(pairs, {**small, "examples": 144}, run)
+    assert [moment.examples for moment in moments] == [24, 48, 72, 96, 120, 144]
+    with torch.no_grad():
+        module.logit_scale.fill_(9.0)
+    ClampedMoments(module, run, steps=1, batch_size=1, epoch=1)()
+    assert module.logit_scale.item() < 5
 
 
-def test_large_models_keep_no_moments():
-    with torch.device("meta"):
-        module = torch.nn.Linear(3000, 3000)
-    moments = Moments(module, steps=6, batch_size=1)
-    for _ in range(6):
-        moments.step()
-    assert moments.kept == []
+def test_large_models_keep_no_moments(pairs, small, run, monkeypatch):
+    monkeypatch.setattr("assay.image_text.training._MOST_WEIGHTS", 10)
+    assert trained(pairs, {**small, "examples": 24}, run)[2] == []
 
 
 def test_sizes_and_colours_are_the_towers(small):
@@ -127,3 +126,40 @@ def test_two_precisions_train_to_nearly_the_same(pairs, small):
         losses.append([value for _, value in history.curve("loss")])
     assert losses[0][0] == pytest.approx(losses[1][0], rel=0.05)
     assert losses[0] != losses[1]
+
+
+class Cut(Exception):
+    """What ends a training in the middle."""
+
+
+@pytest.mark.parametrize("method", [FLIP, CatLIP, DFN])
+def test_cut_off_in_any_of_its_parts_a_fit_goes_on_to_the_same_model(
+    pairs, small, little_vit, tmp_path, method
+):
+    settings = {**small, "augment": True, "examples": 60} | {
+        FLIP: {"image": little_vit},
+        CatLIP: {"pretraining": 60, "pretraining_batch_size": 12, "views": 1},
+        DFN: {"filter_examples": 60, "clean": 0.6},
+    }[method]
+    calls = 0
+
+    def cut(fraction, text):
+        nonlocal calls
+        calls += 1
+        if calls in (4, 12):
+            raise Cut
+
+    def fitted(folder=None):
+        run = Run(seed=4, folder=folder, checkpoint_every=2, progress=cut if folder else lambda *_: None)
+        with contextlib.closing(run):
+            return method(**settings).fit(pairs, run=run)
+
+    whole = fitted()
+    for _ in range(2 if method is not FLIP else 1):
+        with pytest.raises(Cut):
+            fitted(tmp_path)
+    resumed = fitted(tmp_path)
+    expected = whole.module.state_dict()
+    for name, weight in resumed.module.state_dict().items():
+        assert torch.equal(weight, expected[name]), name
+    assert [m.examples for m in resumed.moments] == [m.examples for m in whole.moments]

@@ -41,6 +41,27 @@ def test_goes_on_exactly_even_if_parameters_are_grouped_differently(make):
         assert torch.equal(a, b)
 
 
+def test_kernels_that_are_stored_channels_last_go_on_exactly():
+    def kernel():
+        return nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+
+    first, second = kernel(), kernel()
+    second.load_state_dict(first.state_dict())
+    one, two = adamw(first, 0.1), adamw(second, 0.1)
+    step(first, one, 0)
+    step(second, two, 0)
+    kept = OptimizerState(one, first).state_dict()
+    contiguous = {
+        name: {key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()}
+        for name, state in kept.items()
+    }
+    OptimizerState(two, second).load_state_dict(contiguous)  # As a file has them.
+    for seed in (1, 2):
+        step(first, one, seed)
+        step(second, two, seed)
+    assert torch.equal(first.weight, second.weight)
+
+
 def test_names_are_the_models_and_settings_stay():
     network = model()
     optimizer = adamw(network, 0.1)

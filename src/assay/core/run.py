@@ -74,6 +74,7 @@ class Run:
     progress: Callable[[float, str], None] = lambda fraction, text: None
     _started: float = field(default_factory=time.monotonic, init=False, repr=False)
     _shared: float = field(default=0.0, init=False, repr=False)
+    _parts: "list[Run]" = field(default_factory=list, init=False, repr=False)
     _file: IO[str] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +100,10 @@ class Run:
         if folder is not None:
             folder = folder / name
             folder.mkdir(parents=True, exist_ok=True)
-        return dataclasses.replace(self, budget=budget, folder=folder)
+        trackers = [_Named(tracker, name) for tracker in self.trackers]
+        part = dataclasses.replace(self, budget=budget, folder=folder, trackers=trackers)
+        self._parts.append(part)
+        return part
 
     def rng(self, *stream: str | int) -> np.random.Generator:
         """A generator that depends on the seed and the name of the stream, and on nothing else."""
@@ -152,12 +156,28 @@ class Run:
         for tracker in self.trackers:
             with contextlib.suppress(Exception):
                 tracker.close()
+        for part in self._parts:
+            part.close()
         self._close_file()
 
     def _close_file(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+@dataclass
+class _Named:
+    """A tracker that is told the scalars of a part of a fit, under the part's name."""
+
+    tracker: Tracker
+    name: str
+
+    def log(self, step: int, scalars: Mapping[str, float]) -> None:
+        self.tracker.log(step, {f"{self.name}/{key}": value for key, value in scalars.items()})
+
+    def close(self) -> None:
+        """Nothing: the whole run closes it."""
 
 
 @contextlib.contextmanager

@@ -42,10 +42,11 @@ class WandB:
 
     def __init__(self, project: str, **options: Any) -> None:
         self._run = _imported("wandb", "wandb").init(project=project, **options)
+        self._run.define_metric("*", step_metric="step")  # Its own steps never go back; those of parts do.
 
     def log(self, step: int, scalars: Mapping[str, float]) -> None:
         """Sends the scalars of one step."""
-        self._run.log({name: float(value) for name, value in scalars.items()}, step=step)
+        self._run.log({name: float(value) for name, value in scalars.items()} | {"step": step})
 
     def close(self) -> None:
         """Ends the run."""

@@ -17,7 +17,7 @@ Reference:
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -130,10 +130,9 @@ class CatLIP(LiT):
             module, tokenizer = self.towers(
                 pairs, run, log_scale=LOG_SCALE_OF_SOFTMAX, standardise=True, dropout=self.dropout
             )
-            first = run if run.budget is None else _half(run)
-            known = self.pretrain(pairs, first)
+            known = self.pretrain(pairs, run.part("nouns", 0.5))
             module.vision_model = known.tower
-            history, moments = self.tune(module, tokenizer, pairs, run)
+            history, moments = self.tune(module, tokenizer, pairs, run.part("texts", 0.5))
             facts = {"classes": len(known.names), "pairs without a class": known.without}
             return self.fitted(module, tokenizer, pairs, history, moments, **facts)
 
@@ -159,13 +158,14 @@ class CatLIP(LiT):
         model.to(run.device)
         tower.to(memory_format=torch.channels_last)
         size = min(self.pretraining_batch_size, len(pairs))
-        inputs, seed = self.inputs(pairs), run.rng("pictures")
+        inputs = self.inputs(pairs)
         order = Batches(torch.arange(len(pairs)), size, run.rng("nouns"), rank=run.rank, world=run.world)
         marks = torch.from_numpy(marked)
 
         def loss_fn(positions: Tensor) -> dict[str, Tensor]:
             chosen = positions.cpu()
-            x = inputs(chosen.numpy(), seed).to(run.device)
+            rng = np.random.default_rng(int(torch.randint(2**63 - 1, ())))  # Torch's state is in checkpoints.
+            x = inputs(chosen.numpy(), rng).to(run.device)
             logits = classifier(tower.embed(x))
             return {"loss": multi_label_loss(logits.float(), marks[chosen].to(run.device))}
 
@@ -182,9 +182,3 @@ class CatLIP(LiT):
         )
         model.train(False)
         return NounTower(tower, classifier, names, history, int((~marked.any(axis=1)).sum()))
-
-
-def _half(run: Run) -> Run:
-    """The run with half of its budget."""
-    assert run.budget is not None
-    return replace(run, budget=replace(run.budget, amount=run.budget.amount / 2))

@@ -8,7 +8,7 @@ Reference:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,11 +84,11 @@ class DFN(TwoTowers):
         """The model trained on what the filter chose; a budget is the filter's and again the model's half."""
         clean = self.known_clean(pairs, run)
         pool = pairs.take(np.flatnonzero(~clean))
-        half = run if run.budget is None else replace(run, budget=_halved(run))
-        judge = self.student(self.filter_examples).fit(pairs.take(np.flatnonzero(clean)), run=half)
+        known = pairs.take(np.flatnonzero(clean))
+        judge = self.student(self.filter_examples).fit(known, run=run.part("filter", 0.5))
         kept = pool.take(self.selected(judge, pool))
         check_trainable(kept)
-        model = self.student(self.examples).fit(kept, run=run)
+        model = self.student(self.examples).fit(kept, run=run.part("model", 0.5))
         model.facts = {"clean pairs": int(clean.sum()), "pool": len(pool), "kept": len(kept)}
         return model
 
@@ -107,8 +107,3 @@ class DFN(TwoTowers):
         """The CLIP with these settings; its batch fits few pairs too."""
         own = {name: getattr(self, name) for name in TwoTowers.__dataclass_fields__}
         return CLIP(**{**own, "examples": examples})
-
-
-def _halved(run: Run):
-    assert run.budget is not None
-    return replace(run.budget, amount=run.budget.amount / 2)

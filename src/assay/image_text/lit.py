@@ -23,7 +23,7 @@ from assay.core.run import Run
 from assay.data.pairs import Pairs
 from assay.image_text.contrast import LOG_SCALE_OF_SOFTMAX
 from assay.image_text.dual_encoder import DualEncoder
-from assay.image_text.model import ImageTextModel, Moment
+from assay.image_text.model import ImageTextModel
 from assay.image_text.pictures import at_once
 from assay.image_text.ranks import softmax_loss_of_ranks
 from assay.image_text.tokenizer import Tokenizer
@@ -31,6 +31,7 @@ from assay.image_text.towers import ImageConfig, PretrainedConfig, image_config
 from assay.image_text.training import PairLoss, TwoTowers
 from assay.train.autocast import autocast
 from assay.train.history import History
+from assay.train.moments import Moment
 from assay.train.seeding import seeded
 
 

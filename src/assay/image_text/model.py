@@ -23,6 +23,7 @@ from assay.image_text.templates import TEMPLATES, class_embeddings, prompts
 from assay.image_text.tokenizer import Rules, Tokenizer
 from assay.nn.checkpoint import read_config, read_tensors, write_checkpoint
 from assay.train.history import History
+from assay.train.moments import Moment
 
 Images = Pairs | Sequence[np.ndarray]
 """Pairs, of which the pictures count, or uint8 arrays [height, width, 3]."""
@@ -38,13 +39,6 @@ class Found(NamedTuple):
     index: int
     similarity: float
     text: str
-
-
-class Moment(NamedTuple):
-    """The weights after so many examples."""
-
-    examples: int
-    weights: dict[str, Tensor]
 
 
 class Searcher(ABC):

@@ -17,7 +17,7 @@ from assay.image_text.contract import check_trainable
 from assay.image_text.contrast import unit
 from assay.image_text.dual_encoder import DualConfig, DualEncoder, clamp_scale
 from assay.image_text.minilm import minilm
-from assay.image_text.model import ImageTextModel, Moment, gallery_of
+from assay.image_text.model import ImageTextModel, gallery_of
 from assay.image_text.pictures import Pictures, as_input
 from assay.image_text.processor import ImageProcessor
 from assay.image_text.tokenizer import Tokenizer, train_tokenizer
@@ -33,6 +33,7 @@ from assay.image_text.towers import (
 from assay.train.gradcache import cached_features
 from assay.train.history import History
 from assay.train.loop import train
+from assay.train.moments import Moment, Moments
 from assay.train.optimizers import muon
 from assay.train.schedule import cosine
 
@@ -178,7 +179,16 @@ class TwoTowers:
         captions = Captions(pairs, tokenizer, self.spoken)
         batches = PairBatches(inputs, captions, pairs.groups, self.batch_size, run)
         steps = max(1, math.ceil((examples or self.examples) / batches.batch_size))
-        moments = Moments(module, steps, batches.batch_size)
+        weights = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        moments = ClampedMoments(
+            module,
+            run,
+            steps=steps,
+            batch_size=batches.batch_size,
+            epoch=len(batches) * batches.batch_size,
+            count=_MOMENTS if weights <= _MOST_WEIGHTS else 0,
+            without="vision_model." if module.locked else None,
+        )
         if self.micro_batch is not None and any(
             isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()
         ):
@@ -187,9 +197,7 @@ class TwoTowers:
         def encode(images: Tensor) -> Tensor:
             if encode_image is None:
                 return module.encode_image(images)
-            taken = moments.done
-            spent = run.spent(steps=taken, epochs=taken / len(batches), examples=taken * batches.batch_size)
-            return encode_image(images, spent if run.budget is not None else taken / steps)
+            return encode_image(images, moments.done)
 
         def loss_fn(images: Tensor, tokens: Tensor, groups: Tensor) -> dict[str, Tensor]:
             if self.micro_batch is None:
@@ -211,10 +219,6 @@ class TwoTowers:
             adam_weight_decay=self.weight_decay,
         )
 
-        def after_step() -> None:
-            clamp_scale(module)
-            moments.step()
-
         history = train(
             loss_fn,
             batches,
@@ -223,7 +227,7 @@ class TwoTowers:
             model=module,
             steps=None if run.budget is not None else steps,
             schedule=cosine(warmup=self.warmup),
-            after_step=after_step,
+            after_step=moments,
         )
         module.train(False)
         return history, moments.kept
@@ -242,27 +246,13 @@ class TwoTowers:
         return ImageTextModel(module, tokenizer, self.processor, gallery, history, moments, facts)
 
 
-class Moments:
-    """Keeps the weights of a small model at a few moments of its training."""
+class ClampedMoments(Moments):
+    """Moments of a module whose scale is kept in its range after every step."""
 
-    def __init__(self, module: nn.Module, steps: int, batch_size: int) -> None:
-        self._module, self._batch_size, self.done = module, batch_size, 0
-        small = sum(p.numel() for p in module.parameters() if p.requires_grad) <= _MOST_WEIGHTS
-        marks = np.linspace(0, steps, _MOMENTS + 1)[1:].round().astype(int)
-        self._marks = set(marks.tolist()) if small else set()
-        self.kept: list[Moment] = []
-
-    def step(self) -> None:
-        """Counts a step."""
-        self.done += 1
-        if self.done in self._marks:
-            frozen = "vision_model." if getattr(self._module, "locked", False) else None
-            weights = {
-                name: t.detach().clone()
-                for name, t in self._module.state_dict().items()
-                if frozen is None or not name.startswith(frozen)
-            }
-            self.kept.append(Moment(self.done * self._batch_size, weights))
+    def __call__(self) -> None:
+        """Clamps the scale and counts a step."""
+        clamp_scale(self.model)
+        super().__call__()
 
 
 def _fitted(config: Any, tokenizer: Tokenizer, length: int) -> Any:

@@ -39,7 +39,7 @@ class Moments:
         count: int = 8,
         without: str | None = None,
     ) -> None:
-        self._model, self._run, self._steps = model, run, steps
+        self.model, self._run, self._steps = model, run, steps
         self._batch_size, self._epoch, self._count, self._without = batch_size, epoch, count, without
         self.step = 0
         self.kept: list[Moment] = []
@@ -56,7 +56,7 @@ class Moments:
         """Counts a step."""
         self.step += 1
         if self._count and self.done >= (len(self.kept) + 1) / self._count:
-            state = self._model.state_dict()
+            state = self.model.state_dict()
             weights = {
                 name: tensor.detach().to("cpu", copy=True)
                 for name, tensor in state.items()

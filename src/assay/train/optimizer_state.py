@@ -49,6 +49,12 @@ class OptimizerState:
 
 
 def _fitting(value: Any, parameter: Tensor) -> Any:
-    """`value` divided as its parameter is, if it has that parameter's shape."""
-    alike = isinstance(value, Tensor) and value.shape == parameter.shape
-    return divided_as(parameter, value) if alike else value
+    """`value` divided, and laid out in memory, as its parameter is, if it has that parameter's shape.
+
+    Fused optimizers go through both side by side: another order in memory would be another optimizer.
+    """
+    if not isinstance(value, Tensor) or value.shape != parameter.shape:
+        return value
+    if hasattr(parameter, "placements"):
+        return divided_as(parameter, value)
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
