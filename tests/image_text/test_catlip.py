@@ -34,7 +34,7 @@ def test_every_class_starts_as_likely_as_it_is():
 
 @pytest.fixture(scope="module")
 def known(pairs, small):
-    method = CatLIP(**small, pretraining=1920, pretraining_batch_size=12)
+    method = CatLIP(**small, pretraining=2880, pretraining_batch_size=12)
     with seeded(Run()):
         return method.pretrain(pairs, Run())
 
