@@ -239,6 +239,14 @@ def test_losses_are_sent_to_a_tracker(capfdbinary, shapes, monkeypatch):
     assert "expected tensorboard:FOLDER, wandb:PROJECT or mlflow:EXPERIMENT, got 'comet:events'" in error
 
 
+def test_a_model_that_says_nothing_of_new_data_is_refused(capfdbinary):
+    pytest.importorskip("torch")
+    assert run(capfdbinary, "fit", "attention", "online", "--scale", "smoke", "--out", "model")[0] == 0
+    status, out, error = run(capfdbinary, "predict", "model", "--data", "new.csv")
+    assert (status, out) == (2, "")
+    assert "error: model: this model answers its task and says nothing of new data" in error
+
+
 def test_a_missing_column_and_a_damaged_model_are_named(capfdbinary):
     assert run(capfdbinary, *FIT)[0] == 0
     write("short.csv", size=[1.0])

@@ -144,6 +144,8 @@ class Predict(Command):
         write = _writer(self.out)
         with Waiting(f"predicting {self.data}"):
             model = _load(self.model)
+            if not callable(getattr(model, "predict", None)):
+                raise ValueError(f"{self.model}: this model answers its task and says nothing of new data")
             predictions = self._predictions(model)
         write(predictions)
         if self.out is not None:
