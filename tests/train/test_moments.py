@@ -37,6 +37,10 @@ def test_leaves_out_what_does_not_change_and_can_keep_nothing():
     moments = Moments(model, Run(), steps=1, batch_size=1, epoch=1, without="tower.")
     moments()
     assert set(moments.kept[0].weights) == {"head.weight", "head.bias"}
+    model["head"].bias.requires_grad_(False)
+    frozen = Moments(model, Run(), steps=1, batch_size=1, epoch=1)
+    frozen()
+    assert set(frozen.kept[0].weights) == {"tower.weight", "tower.bias", "head.weight"}
     none = Moments(model, Run(), steps=1, batch_size=1, epoch=1, count=0)
     none()
     assert (none.step, none.kept) == (1, [])

@@ -154,7 +154,7 @@ class NetworkClassifier(ImageClassifier):
     def at(self, moment: Moment) -> "NetworkClassifier":
         """The classifier as it was then."""
         network = copy.deepcopy(self.network)
-        network.load_state_dict(moment.weights)
+        network.load_state_dict(moment.weights, strict=False)  # What is frozen is not in it.
         return NetworkClassifier(network, self.classes, self.preprocessing)
 
     def on(self, device: str) -> Self:

@@ -16,7 +16,7 @@ class Moment(NamedTuple):
 
 
 class Moments:
-    """Called after every step, it keeps the weights whenever another part of the training is done.
+    """Called after every step, it keeps what is trained whenever another part of the training is done.
 
     Args:
         model: whose weights are kept.
@@ -25,7 +25,7 @@ class Moments:
         batch_size: examples of a step.
         epoch: examples of a pass over the data.
         count: how many moments; the last one is the end. 0 keeps none.
-        without: how the names of weights begin that do not change, and are not kept.
+        without: how the names of other weights and buffers begin that do not change, and are not kept.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Moments:
         """Counts a step."""
         self.step += 1
         if self._count and self.done >= (len(self.kept) + 1) / self._count:
-            state = self.model.state_dict()
+            frozen = {name for name, p in self.model.named_parameters() if not p.requires_grad}
             weights = {
                 name: tensor.detach().to("cpu", copy=True)
-                for name, tensor in state.items()
-                if self._without is None or not name.startswith(self._without)
+                for name, tensor in self.model.state_dict().items()
+                if name not in frozen and not (self._without and name.startswith(self._without))
             }
             self.kept.append(Moment(self.step * self._batch_size, weights))
 
