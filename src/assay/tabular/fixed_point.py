@@ -175,33 +175,20 @@ def _two_classes(
 ) -> Statistics:
     """One unit for both sums: their difference is the weight of class 0."""
 
-    def scale(largest: Format) -> int:
-        return 0 if weights is None or extent is None else power(weights, rows, extent, largest)
+    def powers(largest: Format) -> tuple[int, int]:
+        k = 0 if weights is None or extent is None else power(weights, rows, extent, largest)
+        return k, k
 
-    first, second, k, packed, exact = None, None, 0, False, True
     if weights is None or not count:
-        k = scale(PACKED_GRADIENT)
-        first, packing = _pack_classes(labels, weights, rows, k)
-        exact = packing.hessian_is_exact
-        fine = exact or (not wide and packing.hessian_sum >= COARSEST_MEAN * len(rows))
-        packed = fine and not packing.has_zero_hessian
-    if first is None or not packed:
-        k = scale(WIDE)
-        exact = k == 0
-        second = _quantise(np.ones(len(labels)) if weights is None else weights, rows, k, is_weight=True)
-        first = np.where(labels == 1, second, 0)
-    return Statistics(
-        layout="packed" if packed else "wide",
-        criterion=criterion,
-        rows=rows,
-        first=first,
-        second=second,
-        units=(2.0**-k, 2.0**-k),
-        num_classes=2,
-        counted=not packed,
-        has_short_weights=packed,
-        is_exact=exact,
-    )
+        scales = powers(PACKED_GRADIENT)
+        records, packing = _pack_classes(labels, weights, rows, scales[0])
+        fine = not wide and packing.hessian_sum >= COARSEST_MEAN * len(rows)
+        if (packing.hessian_is_exact or fine) and not packing.has_zero_hessian:
+            return _sums(criterion, rows, records, None, scales, is_exact=packing.hessian_is_exact)
+    scales, weights = powers(WIDE), np.ones(len(labels)) if weights is None else weights
+    units = _quantise(weights, rows, scales[1], is_weight=True)
+    second = np.where(labels == 1, units, 0)
+    return _sums(criterion, rows, second, units, scales, is_exact=scales == (0, 0))
 
 
 def _two_sums(
@@ -226,31 +213,37 @@ def _two_sums(
         )
         # A row without hessian could leave a cell zero, as if the node had no such row.
         if fine and not packing.has_zero_hessian:
-            return Statistics(
-                layout="packed",
-                criterion="newton",
-                rows=rows,
-                first=records,
-                second=None,
-                units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
-                num_classes=0,
-                counted=False,
-                has_short_weights=True,
-                is_exact=packing.gradient_is_exact and packing.hessian_is_exact,
-            )
+            is_exact = packing.gradient_is_exact and packing.hessian_is_exact
+            return _sums("newton", rows, records, None, scales, is_exact=is_exact)
     scales = powers(WIDE, WIDE)
+    units = _quantise(gradient, rows, scales[0], is_weight=False)
     ones = np.ones(len(gradient), np.int64)
+    weights = ones if hessian is None else _quantise(hessian, rows, scales[1], is_weight=True)
+    return _sums("newton", rows, units, weights, scales, is_exact=scales == (0, 0))
+
+
+def _sums(
+    criterion: Criterion,
+    rows: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray | None,
+    scales: tuple[int, int],
+    *,
+    is_exact: bool,
+) -> Statistics:
+    """Packed if there is no second array, or else wide."""
+    packed = second is None
     return Statistics(
-        layout="wide",
-        criterion="newton",
+        layout="packed" if packed else "wide",
+        criterion=criterion,
         rows=rows,
-        first=_quantise(gradient, rows, scales[0], is_weight=False),
-        second=ones if hessian is None else _quantise(hessian, rows, scales[1], is_weight=True),
+        first=first,
+        second=second,
         units=(2.0 ** -scales[0], 2.0 ** -scales[1]),
-        num_classes=0,
-        counted=True,
-        has_short_weights=False,
-        is_exact=scales == (0, 0),
+        num_classes=0 if criterion == "newton" else 2,
+        counted=not packed,
+        has_short_weights=packed,
+        is_exact=is_exact,
     )
 
 
