@@ -127,6 +127,25 @@ def test_kernel_equals_its_twin(seed, num_rows, max_bins, missing, kind, wider):
 
 
 @needs_kernel
+@pytest.mark.parametrize("kind", ["squared", "ties", "newton", "gini"])
+def test_nodes_of_few_rows_equal_those_of_the_twin(kind):
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        codes = random_codes(rng, int(rng.integers(2, 20)), None, missing=bool(seed % 2))
+        target = random_target(rng, codes, kind)
+        weight = target.weights if isinstance(target, Classes) else target.hessian
+        if weight is not None and not weight.any():
+            continue
+        for limits in (
+            Limits(max_categories_onehot=100),
+            Limits(max_features=2, max_categories_onehot=100, min_gain=-1.0),
+            Limits(max_features=1, max_leaves=4),
+        ):
+            twin = grow(codes, target, limits, seed=seed, reference=True)
+            assert_same(grow(codes, target, limits, seed=seed), twin)
+
+
+@needs_kernel
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

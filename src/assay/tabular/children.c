@@ -62,11 +62,11 @@ void allocate_children(Grower *g)
 
 /* -- which features to look at -------------------------------------------------------------------------------- */
 
-/* Some steps of a shuffle; the first k put a sample of k without replacement first. */
-static void shuffle(int32_t *items, int32_t count, int32_t begin, int32_t end, uint64_t key, uint64_t stream)
+/* Some steps of a shuffle by random numbers of a stream; the first k put a sample of k without replacement first. */
+static void shuffle(int32_t *items, int32_t count, int32_t begin, int32_t end, uint64_t numbers)
 {
     for (int32_t i = begin; i < end && i < count - 1; i++) {
-        int32_t j = i + (int32_t)((draw(key, stream, (uint64_t)i) >> 32) * (uint64_t)(count - i) >> 32);
+        int32_t j = i + (int32_t)((number_of(numbers, (uint64_t)i) >> 32) * (uint64_t)(count - i) >> 32);
         int32_t item = items[i];
         items[i] = items[j];
         items[j] = item;
@@ -81,11 +81,9 @@ static int by_value(const void *a, const void *b)
 
 static int32_t sample(int32_t *items, int32_t count, double fraction, uint64_t key, uint64_t stream)
 {
-    if (fraction == 1)
-        return count;
     int32_t size = (int32_t)(fraction * count);
     size = size < 1 ? 1 : size;
-    shuffle(items, count, 0, size, key, stream);
+    shuffle(items, count, 0, size, stream_of(key, stream));
     qsort(items, (size_t)size, sizeof *items, by_value);
     return size;
 }
@@ -96,9 +94,11 @@ static void choose_features(const Grower *g, Child *child)
     const Node *node = node_at(g->tree, child->node);
     int32_t count = p->num_used;
     memcpy(child->features, p->features, (size_t)count * sizeof *child->features);
-    uint64_t level_key = draw(g->root_key, LEVEL, (uint64_t)node->depth);
-    count = sample(child->features, count, p->features_per_level, level_key, LEVEL);
-    count = sample(child->features, count, p->features_per_node, node->key, NODE);
+    if (p->features_per_level < 1)
+        count = sample(child->features, count, p->features_per_level,
+                       draw(g->root_key, LEVEL, (uint64_t)node->depth), LEVEL);
+    if (p->features_per_node < 1)
+        count = sample(child->features, count, p->features_per_node, node->key, NODE);
     child->num_features = count;
 }
 
@@ -196,17 +196,17 @@ static SearchTask begin_rows(Grower *g, Child *child)
 }
 
 /* Searches a child of few rows, and features that do not suit that search as those of many rows. */
-static void search_few_rows(Grower *g, Child *child)
+void search_few_rows(Grower *g, Child *child)
 {
     const Problem *p = g->p;
-    uint64_t key = node_at(g->tree, child->node)->key;
+    uint64_t numbers = stream_of(node_at(g->tree, child->node)->key, DRAW);
     Split *best = &child->best[0];
     SearchTask t;
     bool is_drawn = p->max_features >= 0 && p->max_features < child->num_features, varied = false, begun = false;
     for (int32_t i = 0; i < child->num_features && !(is_drawn && varied && i >= p->max_features); i++) {
         if (is_drawn)
-            shuffle(child->features, child->num_features, i, i + 1, key, DRAW);
-        Found found = search_few(&g->few, child->features[i], best);
+            shuffle(child->features, child->num_features, i, i + 1, numbers);
+        Found found = note_few(&g->few, child->features[i]);
         if (found == UNSUITED && !begun) {
             t = begin_rows(g, child);
             begun = true;
@@ -215,7 +215,7 @@ static void search_few_rows(Grower *g, Child *child)
         if (found == UNSUITED && p->layout == CLASSES && best->feature == child->features[i])
             widen_sums(p, &g->narrowed, best);
     }
-    complete_few(&g->few, g->searches[0].goes_left, best);
+    search_few(&g->few, g->partition.goes_left, best);
 }
 
 /* Searches a child feature by feature. */
@@ -223,7 +223,8 @@ static void search_by_rows(Grower *g, Child *child)
 {
     const Problem *p = g->p;
     const Node *node = node_at(g->tree, child->node);
-    if (begin_few(&g->few, g->order + node->begin, node->count, sums_of(g, child->node))) {
+    if (fits_few(&g->few, node->count, sums_of(g, child->node))) {
+        begin_few(&g->few, g->order + node->begin, node->count, sums_of(g, child->node));
         search_few_rows(g, child);
         return;
     }
@@ -234,7 +235,7 @@ static void search_by_rows(Grower *g, Child *child)
     } else {
         bool varied = false;
         for (int32_t i = 0; i < child->num_features && !(varied && i >= p->max_features); i++) {
-            shuffle(child->features, child->num_features, i, i + 1, node->key, DRAW);
+            shuffle(child->features, child->num_features, i, i + 1, stream_of(node->key, DRAW));
             varied |= search_rows(&t, child->features[i], 0);
         }
     }

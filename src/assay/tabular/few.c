@@ -4,17 +4,16 @@
 #include <string.h>
 
 enum {
-    SMALL = 16,   /* rows whose codes are sorted by comparison */
-    MOST = 128,   /* rows, of classes, where many words make up a cell; their codes are bytes if they are not few */
-    ROW_BITS = 4, /* of a row in a key */
-    ROW_MASK = SMALL - 1,
-    QUAD = 4,
-    BYTES = 256, /* values of a byte */
+    GROUPS = FEW_ROWS / LANES, /* of candidates that are judged at once */
+    CODE_BITS = 17,            /* of a code and a side, in a key */
+    UP_TO = 1 << 30,           /* farther than codes are apart */
 };
 
 #define EXACT (1 << 26) /* the squares of smaller weights are exact in float64 */
 
-typedef int32_t Quad __attribute__((vector_size(4 * QUAD)));
+typedef int32_t Shorts __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int64_t Ints __attribute__((vector_size(8 * LANES), aligned(8)));
+typedef double Doubles __attribute__((vector_size(8 * LANES), aligned(8)));
 
 static bool suits(const Problem *p)
 {
@@ -27,294 +26,361 @@ static bool suits(const Problem *p)
     return p->layout == PACKED && p->criterion == GINI;
 }
 
-void allocate_few(const Problem *p, Arena *arena, Few *few)
+/* Whether a feature is a number, or each of its candidates one category. */
+static bool suits_feature(const Problem *p, int32_t feature)
 {
-    *few = (Few){.p = p, .most = !suits(p) ? 0 : p->layout == CLASSES && p->width == 1 ? MOST : SMALL};
-    if (!few->most)
-        return;
-    size_t rows = (size_t)few->most;
-    few->least = p->min_weight > p->min_samples_leaf ? p->min_weight : p->min_samples_leaf;
-    few->so_far = arena_zeros(arena, (size_t)p->num_classes * sizeof *few->so_far);
-    few->cells = arena_take(arena, rows * sizeof *few->cells);
-    few->labels = arena_take(arena, rows * sizeof *few->labels);
-    few->sorted = arena_take(arena, rows * sizeof *few->sorted);
-    few->begins = arena_take(arena, (rows + 1) * sizeof *few->begins);
-    few->codes = arena_take(arena, rows * sizeof *few->codes);
-    few->row_codes = arena_take(arena, rows * sizeof *few->row_codes);
-    few->places = arena_zeros(arena, BYTES * sizeof *few->places);
+    return !p->is_category[feature] || p->num_bins[feature] <= p->max_categories_onehot;
 }
 
-bool begin_few(Few *few, const int32_t *rows, int32_t count, const int64_t *sums)
+void allocate_few(const Problem *p, Arena *arena, Few *few)
+{
+    memset(few, 0, sizeof *few);
+    few->p = p;
+    few->suits = few->suits_all = suits(p);
+    if (!few->suits)
+        return;
+    for (int32_t j = 0; j < p->num_used; j++)
+        few->suits_all &= suits_feature(p, p->features[j]);
+    int64_t least = p->min_weight > p->min_samples_leaf ? p->min_weight : p->min_samples_leaf;
+    few->least = least < INT32_MAX ? (int32_t)least : INT32_MAX; /* no node weighs twice as much */
+    few->noted = arena_take(arena, (size_t)p->num_used * sizeof *few->noted);
+    few->codes = arena_zeros(arena, (size_t)p->num_used * FEW_ROWS * sizeof *few->codes);
+}
+
+/* -- the node ------------------------------------------------------------------------------------------------- */
+
+/* Sorts rows by their classes. */
+static void sort_by_label(Few *few)
+{
+    const int32_t *labels = few->p->first;
+    for (int32_t i = 1; i < few->count; i++) {
+        int32_t row = few->rows[i], label = labels[row], j = i;
+        for (; j > 0 && labels[few->rows[j - 1]] > label; j--)
+            few->rows[j] = few->rows[j - 1];
+        few->rows[j] = row;
+    }
+}
+
+bool fits_few(const Few *few, int32_t count, const int64_t *sums)
+{
+    return few->suits && count <= FEW_ROWS && (few->p->layout == PACKED || weight_of(few->p, sums) < EXACT);
+}
+
+void begin_few(Few *few, int32_t *rows, int32_t count, const int64_t *sums)
 {
     const Problem *p = few->p;
-    if (count > few->most)
-        return false;
     few->rows = rows;
     few->count = count;
     few->sums = sums;
+    few->num_noted = 0;
     few->feature = -1;
-    few->has_pair_score = false;
-    few->weight = weight_of(p, sums);
-    int64_t lightest = INT64_MAX;
     if (p->layout == PACKED) {
         for (int32_t i = 0; i < count; i++) {
-            int64_t cell = few->cells[i] = widen(((const int32_t *)p->first)[rows[i]]);
-            lightest = packed_hessian(cell) < lightest ? packed_hessian(cell) : lightest;
+            int32_t record = ((const int32_t *)p->first)[rows[i]];
+            few->gradients[i] = record >> 16;
+            few->hessians[i] = record & 0xFFFF;
         }
-    } else {
-        if (few->weight >= EXACT)
-            return false;
-        few->squares = 0;
-        for (int32_t i = 0; i < count; i++) {
-            int64_t weight = few->cells[i] = ((const int64_t *)p->second)[rows[i]];
-            few->labels[i] = ((const int32_t *)p->first)[rows[i]];
-            few->squares += weight * sums[few->labels[i]];
-            lightest = weight < lightest ? weight : lightest;
-        }
+        return;
     }
-    return lightest >= 1; /* else cells could be zero, and those are left out */
-}
-
-/* -- order ---------------------------------------------------------------------------------------------------- */
-
-/* Sorts distinct keys by counting for each how many are below it: without branches, four at a time. */
-INLINE void sort_keys(const int32_t *keys, int32_t count, int32_t quads, int32_t *sorted)
-{
-    Quad key[SMALL / QUAD], rank[SMALL / QUAD];
-    memcpy(key, keys, (size_t)quads * sizeof *key);
-    memset(rank, 0, (size_t)quads * sizeof *rank);
-    for (int32_t i = 0; i < count; i++)
-        for (int32_t q = 0; q < quads; q++)
-            rank[q] -= keys[i] < key[q];
-    for (int32_t i = 0; i < count; i++)
-        sorted[rank[i / QUAD][i % QUAD]] = keys[i];
-}
-
-/* Groups the rows of a small node by their codes; returns how many groups there are. */
-INLINE int32_t group_small(Few *few, const char *column, int32_t width)
-{
-    int32_t count = few->count, keys[SMALL], sorted[SMALL];
-    for (int32_t i = 0; i < count; i++)
-        keys[i] = (int32_t)(code_at(column, few->rows[i], width) << ROW_BITS) | i;
-    for (int32_t i = count; i % QUAD; i++)
-        keys[i] = 0;
-    if (count <= QUAD) {
-        sort_keys(keys, count, 1, sorted);
-    } else if (count <= 2 * QUAD) {
-        sort_keys(keys, count, 2, sorted);
-    } else {
-        sort_keys(keys, count, SMALL / QUAD, sorted);
-    }
-    int32_t groups = 0, last = -1;
+    sort_by_label(few);
+    few->weight = few->squares = 0;
     for (int32_t i = 0; i < count; i++) {
-        int32_t code = sorted[i] >> ROW_BITS;
-        few->sorted[i] = sorted[i] & ROW_MASK;
-        groups += code != last;
-        last = few->codes[groups - 1] = code;
-        few->begins[groups] = i + 1;
+        int32_t label = few->labels[i] = ((const int32_t *)p->first)[rows[i]];
+        double weight = few->weights[i] = (double)((const int64_t *)p->second)[rows[i]];
+        few->totals[i] = (double)sums[label];
+        few->weight += weight;
+        few->squares += weight * few->totals[i];
     }
-    few->begins[0] = 0;
-    return groups;
-}
-
-/* The same for bytes, by counting how many rows have each code. */
-static int32_t group_bytes(Few *few, const uint8_t *column)
-{
-    uint64_t present[BYTES / 64] = {0};
-    int32_t count = few->count, groups = 0, begin = 0, *places = few->places;
-    for (int32_t i = 0; i < count; i++) {
-        int32_t code = few->row_codes[i] = column[few->rows[i]];
-        present[code / 64] |= 1ull << code % 64;
-        places[code]++;
-    }
-    for (int32_t word = 0; word < BYTES / 64; word++)
-        for (uint64_t bits = present[word]; bits; bits &= bits - 1) {
-            int32_t code = few->codes[groups] = word * 64 + __builtin_ctzll(bits), size = places[code];
-            few->begins[groups++] = places[code] = begin;
-            begin += size;
-        }
-    few->begins[groups] = count;
     for (int32_t i = 0; i < count; i++)
-        few->sorted[places[few->row_codes[i]]++] = i;
-    for (int32_t group = 0; group < groups; group++)
-        places[few->codes[group]] = 0;
-    return groups;
+        few->ends[i] = i + 1 == count || few->labels[i + 1] != few->labels[i] ? -1 : 0;
 }
 
-static int32_t group_rows(Few *few, int32_t feature)
+INLINE void read_codes(const Few *few, int32_t feature, int32_t width, int32_t *codes)
 {
     const Problem *p = few->p;
-    const char *column = (const char *)p->columns + (int64_t)feature * p->num_rows * p->width;
-    if (few->count > SMALL)
-        return group_bytes(few, (const uint8_t *)column);
-    return p->width == 1 ? group_small(few, column, 1) : group_small(few, column, 2);
+    const char *column = (const char *)p->columns + (int64_t)feature * p->num_rows * width;
+    for (int32_t i = 0; i < few->count; i++)
+        codes[i] = (int32_t)code_at(column, few->rows[i], width);
+}
+
+Found note_few(Few *few, int32_t feature)
+{
+    const Problem *p = few->p;
+    if (!suits_feature(p, feature))
+        return UNSUITED;
+    int32_t *codes = few->codes + few->num_noted * FEW_ROWS, differ = 0, bins = p->num_bins[feature];
+    bool has_missing = false;
+    if (p->width == 1)
+        read_codes(few, feature, 1, codes);
+    else
+        read_codes(few, feature, 2, codes);
+    for (int32_t i = 0; i < few->count; i++) {
+        differ |= codes[i] ^ codes[0];
+        has_missing |= codes[i] == bins;
+    }
+    if (!differ)
+        return SAME;
+    int32_t place = few->num_noted++;
+    Noted noted = {feature, place, has_missing};
+    for (; place > 0 && few->noted[place - 1].feature > feature; place--)
+        few->noted[place] = few->noted[place - 1];
+    few->noted[place] = noted;
+    return VARIED;
+}
+
+/* -- candidates ----------------------------------------------------------------------------------------------- */
+
+/* A candidate of each row: the rows whose codes are at most as great and at most `range` less go left, and those of
+   `always`, unless that is NULL. */
+typedef struct {
+    const int32_t *codes, *always;
+    Shorts candidates;
+    int32_t range;
+} Candidates;
+
+/* All ones where a row goes left with a candidate. */
+INLINE void goes_left(const Candidates *c, int32_t row, bool forced, Shorts *mask)
+{
+    Shorts above = c->candidates - c->codes[row];
+    *mask = ~((above | (c->range - above)) >> 31);
+    if (forced)
+        *mask |= c->always[row];
+}
+
+/* Sets scores, and masks of those that are not allowed. */
+INLINE void judge_packed(const Few *few, const Candidates *c, bool forced, int32_t criterion, Doubles *score,
+                         Ints *refused)
+{
+    const Problem *p = few->p;
+    Shorts gradients = {0}, hessians = {0}, mask;
+    for (int32_t i = 0; i < few->count; i++) {
+        goes_left(c, i, forced, &mask);
+        gradients += few->gradients[i] & mask;
+        hessians += few->hessians[i] & mask;
+    }
+    int64_t whole = *few->sums;
+    double all_g = (double)packed_gradient(whole) * p->units[0], all_h = (double)packed_hessian(whole) * p->units[1];
+    Doubles g = __builtin_convertvector(gradients, Doubles) * p->units[0], other_g = all_g - g;
+    Doubles h = __builtin_convertvector(hessians, Doubles) * p->units[1], other_h = all_h - h;
+    if (criterion == GINI) {
+        Doubles first = h - g, other_first = other_h - other_g;
+        *score = (first * first + g * g) / h + (other_first * other_first + other_g * other_g) / other_h;
+    } else {
+        *score = g * g / (h + p->l2) + other_g * other_g / (other_h + p->l2);
+    }
+    Shorts others = (int32_t)packed_hessian(whole) - hessians;
+    *refused = __builtin_convertvector(((hessians - few->least) | (others - few->least)) >> 31, Ints);
+}
+
+/* The sums are of whole numbers, and so equal to those that are added class by class. */
+INLINE void judge_classes(const Few *few, const Candidates *c, bool forced, Doubles *score, Ints *refused)
+{
+    Doubles weight = {0}, squares = {0}, products = {0}, of_class = {0};
+    Shorts mask;
+    for (int32_t i = 0; i < few->count; i++) {
+        goes_left(c, i, forced, &mask);
+        Doubles row = (Doubles){0} + few->weights[i];
+        of_class += (Doubles)((Ints)row & __builtin_convertvector(mask, Ints));
+        Doubles whole = (Doubles)((Ints)of_class & few->ends[i]);
+        of_class -= whole;
+        weight += whole;
+        squares += whole * whole;
+        products += whole * few->totals[i];
+    }
+    Doubles other = few->weight - weight, left_room = weight - few->least, right_room = other - few->least;
+    *score = squares / weight + (few->squares - 2 * products + squares) / other;
+    *refused = ((Ints)left_room | (Ints)right_room) >> 63;
+}
+
+/* The best candidate of each lane: the first of equals. */
+typedef struct {
+    Doubles score;
+    Ints key; /* feature, by place, then code, then side of the missing values */
+} Best;
+
+INLINE void choose(const Ints *mask, const Doubles *yes, const Doubles *no, Doubles *chosen)
+{
+    *chosen = (Doubles)(((Ints)*yes & *mask) | ((Ints)*no & ~*mask));
+}
+
+INLINE void judge(const Few *few, const Candidates *c, bool forced, int32_t layout, int32_t criterion,
+                  const Ints *unused, int64_t key, Best *best)
+{
+    const Doubles none = (Doubles){0} - INFINITY;
+    Doubles score;
+    Ints refused;
+    if (layout == CLASSES)
+        judge_classes(few, c, forced, &score, &refused);
+    else
+        judge_packed(few, c, forced, criterion, &score, &refused);
+    refused |= *unused;
+    choose(&refused, &none, &score, &score);
+    Doubles below = best->score - score; /* not a number for infinities of one sign, and then either will do */
+    Ints higher = (Ints)below >> 63, keys = __builtin_convertvector(c->candidates, Ints) * 2 + key;
+    choose(&higher, &score, &best->score, &best->score);
+    best->key = (keys & higher) | (best->key & ~higher);
+}
+
+/* Judges all candidates of all features that were noted. */
+INLINE void judge_noted(const Few *few, int32_t layout, int32_t criterion, Best *best)
+{
+    const Problem *p = few->p;
+    const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+    for (int32_t begin = 0; begin < few->count; begin += LANES, best++) {
+        Ints unused = ~((lanes + begin - few->count) >> 63);
+        *best = (Best){(Doubles){0} - INFINITY, {0}};
+        for (int32_t i = 0; i < few->num_noted; i++) {
+            Noted noted = few->noted[i];
+            const int32_t *codes = few->codes + noted.slot * FEW_ROWS;
+            Candidates c = {codes, NULL, *(const Shorts *)(codes + begin), p->is_category[noted.feature] ? 0 : UP_TO};
+            int64_t key = (int64_t)i << CODE_BITS;
+            judge(few, &c, false, layout, criterion, &unused, key, best);
+            if (!noted.has_missing)
+                continue;
+            int32_t is_missing[FEW_ROWS], missing = p->num_bins[noted.feature];
+            for (int32_t row = 0; row < few->count; row++)
+                is_missing[row] = codes[row] == missing ? -1 : 0;
+            c.always = is_missing;
+            Ints none = unused | ~(__builtin_convertvector(c.candidates - missing, Ints) >> 63);
+            judge(few, &c, true, layout, criterion, &none, key | 1, best);
+        }
+    }
+}
+
+FOR_WIDE_VECTORS static void judge_gini(const Few *few, Best *best)
+{
+    judge_noted(few, PACKED, GINI, best);
+}
+
+FOR_WIDE_VECTORS static void judge_newton(const Few *few, Best *best)
+{
+    judge_noted(few, PACKED, NEWTON, best);
+}
+
+FOR_WIDE_VECTORS static void judge_sums_of_classes(const Few *few, Best *best)
+{
+    judge_noted(few, CLASSES, GINI, best);
 }
 
 /* -- search --------------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    double score;
-    int32_t group;
-    int64_t left; /* of packed sums */
-} Best;
-
-/* A candidate is the groups up to one of them, or that one alone. */
-INLINE Best best_of_packed(const Few *few, int32_t num_candidates, bool alone, int32_t criterion)
+static void keep(Few *few, Split *split, const Noted *noted, double score, int32_t code, bool missing_left)
 {
-    const Problem *p = few->p;
-    const int32_t *sorted = few->sorted, *begins = few->begins;
-    int64_t left = 0;
-    double all_g = (double)packed_gradient(*few->sums) * p->units[0];
-    double all_h = (double)packed_hessian(*few->sums) * p->units[1];
-    Best best = {-INFINITY, -1, 0};
-    for (int32_t j = 0; j < num_candidates; j++) {
-        left = alone ? 0 : left;
-        for (int32_t i = begins[j]; i < begins[j + 1]; i++)
-            left += few->cells[sorted[i]];
-        int64_t weight = packed_hessian(left);
-        if (weight < few->least || few->weight - weight < few->least)
-            continue;
-        double g = (double)packed_gradient(left) * p->units[0], h = (double)weight * p->units[1], score;
-        double other_g = all_g - g, other_h = all_h - h;
-        if (criterion == GINI) {
-            double first = h - g, other_first = other_h - other_g;
-            score = (first * first + g * g) / h + (other_first * other_first + other_g * other_g) / other_h;
-        } else {
-            score = g * g / (h + p->l2) + other_g * other_g / (other_h + p->l2);
-        }
-        if (score > best.score)
-            best = (Best){score, j, left};
-    }
-    return best;
-}
-
-/* The squares are sums of whole numbers, and so equal to those that are added class by class. */
-INLINE Best best_of_classes(const Few *few, int32_t num_candidates, bool alone)
-{
-    const int32_t *sorted = few->sorted, *begins = few->begins;
-    int64_t weight = 0, squares = 0, products = 0; /* of one side; of both sides, class by class */
-    Best best = {-INFINITY, -1, 0};
-    for (int32_t j = 0; j < num_candidates; j++) {
-        for (int32_t i = begins[j]; i < begins[j + 1]; i++) {
-            int32_t row = sorted[i], label = few->labels[row];
-            int64_t more = few->cells[row];
-            squares += more * (2 * few->so_far[label] + more);
-            products += more * few->sums[label];
-            weight += more;
-            few->so_far[label] += more;
-        }
-        int64_t other = few->weight - weight;
-        if (weight >= few->least && other >= few->least) {
-            double score = (double)squares / (double)weight +
-                           (double)(few->squares - 2 * products + squares) / (double)other;
-            if (score > best.score)
-                best = (Best){score, j, 0};
-        }
-        if (alone) {
-            weight = squares = products = 0;
-            for (int32_t i = begins[j]; i < begins[j + 1]; i++)
-                few->so_far[few->labels[sorted[i]]] = 0;
-        }
-    }
-    for (int32_t i = 0; i < few->count; i++)
-        few->so_far[few->labels[i]] = 0;
-    return best;
-}
-
-static void keep(Few *few, Split *split, int32_t feature, double score, int32_t below, int32_t above, int64_t left)
-{
-    few->feature = split->feature = feature;
+    const int32_t *codes = few->codes + noted->slot * FEW_ROWS;
+    int32_t missing = few->p->num_bins[noted->feature];
+    bool alone = few->p->is_category[noted->feature];
+    few->best_slot = noted->slot;
+    few->feature = split->feature = noted->feature;
     split->score = score;
-    split->below = below;
-    split->above = above;
-    split->sums[0] = left; /* of packed sums */
+    few->left = 0;
+    for (int32_t i = 0; i < few->count; i++) { /* a category that is missing is parted from the others */
+        bool is_left = alone ? (codes[i] == code) != (code == missing) : codes[i] <= code;
+        few->left |= (uint32_t)(is_left | (missing_left & (codes[i] == missing))) << i;
+    }
 }
 
 /* Both sides of every split of two rows are one row, so all features are equally good that vary. */
-static double score_of_pair(Few *few)
+static void search_pair(Few *few, Split *split)
 {
-    few->sorted[0] = few->begins[0] = 0;
-    few->sorted[1] = few->begins[1] = 1;
-    return few->p->layout == CLASSES   ? best_of_classes(few, 1, true).score
-           : few->p->criterion == GINI ? best_of_packed(few, 1, true, GINI).score
-                                       : best_of_packed(few, 1, true, NEWTON).score;
+    double score = few->weight; /* of classes, for each side is of one */
+    if (few->p->layout == PACKED)
+        score = score_of_split(few->p, ((int64_t)few->gradients[0] << 32) + few->hessians[0], *few->sums);
+    Noted first = few->noted[0];
+    const int32_t *codes = few->codes + first.slot * FEW_ROWS;
+    if (score > -INFINITY && preferred(score, first.feature, split))
+        keep(few, split, &first, score, codes[0] < codes[1] ? codes[0] : codes[1], false);
 }
 
-static Found search_pair(Few *few, int32_t feature, Split *split)
+static void search_noted(Few *few, Split *split)
 {
-    const Problem *p = few->p;
-    int64_t column = feature * p->num_rows;
-    int32_t a = (int32_t)code_at(p->columns, column + few->rows[0], p->width);
-    int32_t b = (int32_t)code_at(p->columns, column + few->rows[1], p->width);
-    if (a == b)
-        return SAME;
-    int32_t below = a < b ? a : b, above = a < b ? b : a;
-    if (above == p->num_bins[feature])
-        return UNSUITED;
-    if (!few->has_pair_score) {
-        few->pair_score = score_of_pair(few);
-        few->has_pair_score = true;
+    Best best[GROUPS];
+    if (few->p->layout == CLASSES)
+        judge_sums_of_classes(few, best);
+    else if (few->p->criterion == GINI)
+        judge_gini(few, best);
+    else
+        judge_newton(few, best);
+    double score = -INFINITY;
+    int64_t key = INT64_MAX;
+    for (int32_t i = 0; i < few->count; i++) {
+        double other = best[i / LANES].score[i % LANES];
+        int64_t other_key = best[i / LANES].key[i % LANES];
+        bool better = (other > score) | ((other == score) & (other_key < key));
+        score = better ? other : score;
+        key = better ? other_key : key;
     }
-    if (few->pair_score > -INFINITY && preferred(few->pair_score, feature, split))
-        keep(few, split, feature, few->pair_score, below, above, few->cells[a > b]);
-    return VARIED;
-}
-
-Found search_few(Few *few, int32_t feature, Split *split)
-{
-    const Problem *p = few->p;
-    bool alone = p->is_category[feature]; /* each candidate is one category */
-    if (alone && p->num_bins[feature] > p->max_categories_onehot)
-        return UNSUITED;
-    if (few->count == 2)
-        return search_pair(few, feature, split);
-    int32_t num_groups = group_rows(few, feature);
-    if (few->codes[num_groups - 1] == p->num_bins[feature])
-        return UNSUITED; /* some are missing */
-    if (num_groups == 1)
-        return SAME;
-    int32_t num_candidates = alone ? num_groups : num_groups - 1;
-    Best best = p->layout == CLASSES   ? best_of_classes(few, num_candidates, alone)
-                : p->criterion == GINI ? best_of_packed(few, num_candidates, alone, GINI)
-                                       : best_of_packed(few, num_candidates, alone, NEWTON);
-    if (best.group >= 0 && preferred(best.score, feature, split))
-        keep(few, split, feature, best.score, few->codes[best.group],
-             best.group + 1 < num_groups ? few->codes[best.group + 1] : -1, best.left);
-    return VARIED;
-}
-
-void complete_few(Few *few, uint8_t *goes_left, Split *split)
-{
-    const Problem *p = few->p;
-    int32_t feature = few->feature;
-    if (feature < 0 || split->feature != feature)
+    if (score == -INFINITY)
         return;
-    bool category = p->is_category[feature];
-    int32_t *codes = few->row_codes, below = split->below;
+    const Noted *noted = &few->noted[key >> CODE_BITS];
+    if (preferred(score, noted->feature, split))
+        keep(few, split, noted, score, (int32_t)(key & ((1 << CODE_BITS) - 1)) >> 1, key & 1);
+}
+
+/* -- the best split ------------------------------------------------------------------------------------------- */
+
+/* The bins that go left: those of rows that do and, if missing values do, those that the node has no rows of. */
+static void list_bins(const Few *few, const int32_t *codes, uint8_t *goes_left, Split *split)
+{
+    int32_t bins = few->p->num_bins[few->feature];
+    memset(goes_left, split->missing_left, (size_t)bins + 1);
     for (int32_t i = 0; i < few->count; i++)
-        codes[i] = (int32_t)code_at(p->columns, feature * p->num_rows + few->rows[i], p->width);
-    if (p->layout == CLASSES) {
-        memset(split->sums, 0, (size_t)p->num_classes * sizeof *split->sums);
-        for (int32_t i = 0; i < few->count; i++)
-            if (category ? codes[i] == below : codes[i] <= below)
-                split->sums[few->labels[i]] += few->cells[i];
+        goes_left[codes[i]] = few->left >> i & 1;
+    split->num_bins_left = 0;
+    for (int32_t bin = 0; bin < bins; bin++) {
+        split->bins_left[split->num_bins_left] = bin;
+        split->num_bins_left += goes_left[bin];
+    }
+}
+
+static void complete(Few *few, uint8_t *goes_left, Split *split)
+{
+    const Problem *p = few->p;
+    const int32_t *codes = few->codes + few->best_slot * FEW_ROWS;
+    int32_t missing = p->num_bins[few->feature], below = -1, above = missing, missing_left = -1;
+    memset(split->sums, 0, (size_t)words_per_cell(p) * sizeof *split->sums);
+    for (int32_t i = 0; i < few->count; i++) {
+        bool is_left = few->left >> i & 1;
+        if (p->layout == PACKED)
+            *split->sums += is_left ? ((int64_t)few->gradients[i] << 32) + few->hessians[i] : 0;
+        else
+            split->sums[few->labels[i]] += is_left ? (int64_t)few->weights[i] : 0;
+        if (codes[i] == missing)
+            missing_left = is_left;
+        else if (is_left)
+            below = codes[i] > below ? codes[i] : below;
+        else
+            above = codes[i] < above ? codes[i] : above;
     }
     int64_t weight = weight_of(p, split->sums);
+    split->missing_left = missing_left >= 0 ? missing_left : weight > weight_of(p, few->sums) - weight;
     split->drawn = NAN;
-    split->missing_left = weight > few->weight - weight;
     split->num_bins_left = 0;
-    split->cut = category ? -1 : split->below;
-    if (!category)
-        return;
-    if (!split->missing_left) {
-        split->bins_left[split->num_bins_left++] = split->below;
-        return;
+    split->below = below;
+    split->above = above < missing ? above : -1;
+    split->cut = p->is_category[few->feature] ? -1 : above < missing ? below : missing - 1;
+    if (split->cut < 0)
+        list_bins(few, codes, goes_left, split);
+}
+
+void search_few(Few *few, uint8_t *goes_left, Split *split)
+{
+    if (few->num_noted && few->count == 2)
+        search_pair(few, split);
+    else if (few->num_noted)
+        search_noted(few, split);
+    if (few->feature >= 0 && split->feature == few->feature)
+        complete(few, goes_left, split);
+}
+
+int32_t part_few(Few *few)
+{
+    int32_t num_left = 0, num_right = 0, spare[FEW_ROWS], *rows = few->rows;
+    for (int32_t i = 0; i < few->count; i++) {
+        int32_t is_left = few->left >> i & 1, row = rows[i];
+        spare[num_right] = rows[num_left] = row;
+        num_left += is_left;
+        num_right += !is_left;
     }
-    int32_t bins = p->num_bins[feature]; /* those that the node has no rows of go with the heavier child */
-    memset(goes_left, 1, (size_t)bins);
-    for (int32_t i = 0; i < few->count; i++)
-        goes_left[codes[i]] = codes[i] == below;
-    for (int32_t bin = 0; bin < bins; bin++)
-        if (goes_left[bin])
-            split->bins_left[split->num_bins_left++] = bin;
+    memcpy(rows + num_left, spare, (size_t)num_right * sizeof *rows);
+    return num_left;
 }

@@ -1,4 +1,5 @@
-/* The search among the splits of a node of few rows, without cells: its rows are sorted by their codes. */
+/* The search among the splits of nodes of few rows, without cells: each row's code is a candidate, and each row is
+   compared with all candidates at once. */
 #ifndef ASSAY_FEW_H
 #define ASSAY_FEW_H
 
@@ -6,36 +7,53 @@
 
 #pragma GCC visibility push(hidden)
 
+enum { FEW_ROWS = 16 };
+
+/* A feature that varies. */
+typedef struct {
+    int32_t feature, slot; /* where its codes are */
+    bool has_missing;
+} Noted;
+
 typedef struct {
     const Problem *p;
-    int32_t most; /* rows of a node */
-    const int32_t *rows;
+    bool suits, suits_all; /* some features; all that are used */
+    int32_t least;         /* weight of a child, in units */
+    int32_t count;         /* rows of the node */
+    int32_t *rows;
     const int64_t *sums;
-    int64_t *so_far;                /* the weight of each class; zero between calls */
-    int64_t *cells;                 /* the sums of each row, packed; of classes, its weight */
-    int32_t *labels;                /* of classes */
-    int32_t *sorted;                /* rows of the node, as they are counted there, by ascending code */
-    int32_t *begins, *codes;        /* of groups of rows of one code, where they begin among these, and the code */
-    int32_t *row_codes, *places;    /* of every row; where the next row of a code goes, zero between calls */
-    int64_t weight, squares, least; /* of the node; the sum over classes of their squares; that of a child */
-    int32_t count, feature;         /* of the best split if it was found here */
-    double pair_score;              /* of any split of two rows */
-    bool has_pair_score;
+    int32_t num_noted;
+    Noted *noted;   /* by feature */
+    int32_t *codes; /* of the rows, FEW_ROWS of each slot */
+    uint32_t left;  /* a bit for each row, of the best split if it was found here */
+    int32_t feature, best_slot;
+
+    int32_t gradients[FEW_ROWS], hessians[FEW_ROWS]; /* of packed sums; of classes, by which rows are sorted, */
+    int32_t labels[FEW_ROWS];
+    double weights[FEW_ROWS], totals[FEW_ROWS]; /* the weight of the row, and the node's of its class */
+    int64_t ends[FEW_ROWS];                     /* all ones for the last row of a class */
+    double weight, squares;                     /* of the node; the sum over classes of their squares */
 } Few;
 
 void allocate_few(const Problem *p, Arena *arena, Few *few);
 
-/* Prepares a node; returns whether it has few rows and can be searched here. */
-bool begin_few(Few *few, const int32_t *rows, int32_t count, const int64_t *sums);
+/* Whether a node of so many rows and these sums can be searched here. */
+bool fits_few(const Few *few, int32_t count, const int64_t *sums);
+
+/* Begins a node, whose rows it may put in another order. */
+void begin_few(Few *few, int32_t *rows, int32_t count, const int64_t *sums);
 
 typedef enum { SAME, VARIED, UNSUITED } Found;
 
-/* Replaces `best`, in outline, if the feature has a better split; says whether the feature varies. One that is not
-   suited must be searched otherwise. */
-Found search_few(Few *few, int32_t feature, Split *best);
+/* Notes a feature to be searched, if it varies. One that is not suited must be searched otherwise. */
+Found note_few(Few *few, int32_t feature);
 
-/* Completes the best split if it was found here; `goes_left` is a spare array by bin. */
-void complete_few(Few *few, uint8_t *goes_left, Split *best);
+/* Replaces `best` if a feature that was noted has a better split. `goes_left` is a table by code, filled if that is a
+   category. */
+void search_few(Few *few, uint8_t *goes_left, Split *best);
+
+/* Puts the rows that go left first and returns how many they are. */
+int32_t part_few(Few *few);
 
 #pragma GCC visibility pop
 

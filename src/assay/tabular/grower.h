@@ -87,6 +87,9 @@ Child *begin_child(Grower *g, int32_t which, int32_t node);
 /* Searches the root. */
 void search_root(Grower *g, Child *child);
 
+/* Searches a child whose rows `few` has begun, and features that do not suit that search as those of many rows. */
+void search_few_rows(Grower *g, Child *child);
+
 /* Searches two new nodes; `children` are NULL for those that are not to be split. `parent` is the histogram of the
    parent, or NULL, and is given back or handed on. */
 void search_children(Grower *g, Child *children[2], const int32_t nodes[2], int64_t *parent);

@@ -140,27 +140,49 @@ static Open *pop(Grower *g)
     return first;
 }
 
-/* Opens a searched child if its best split gains enough. */
-static void enter(Grower *g, Child *child)
+static Open *take_open(Grower *g)
 {
-    const Problem *p = g->p;
-    Split *best = best_split(g, child);
-    if (best->feature >= 0)
-        best->gain = gain_of(p, best->score, sums_of(g, child->node));
-    if (best->feature < 0 || isnan(best->gain)) {
-        give_histogram(g, child->histogram);
-        return;
-    }
     Open *open = g->spare_open;
     if (open) {
         g->spare_open = open->next;
     } else {
         open = arena_take(g->arena, sizeof *open);
-        allocate_split(p, g->arena, &open->split);
+        allocate_split(g->p, g->arena, &open->split);
     }
+    return open;
+}
+
+/* Whether the best split that was found gains enough. */
+static bool gains(Grower *g, int32_t index, Split *best)
+{
+    if (best->feature < 0)
+        return false;
+    best->gain = gain_of(g->p, best->score, sums_of(g, index));
+    return !isnan(best->gain);
+}
+
+/* Opens a searched child if its best split gains enough. */
+static void enter(Grower *g, Child *child)
+{
+    Split *best = best_split(g, child);
+    if (!gains(g, child->node, best)) {
+        give_histogram(g, child->histogram);
+        return;
+    }
+    Open *open = take_open(g);
     open->node = child->node;
     open->histogram = child->histogram;
-    copy_split(p, &open->split, best);
+    copy_split(g->p, &open->split, best);
+    push(g, open);
+}
+
+/* Opens a node of few rows, below which all is to be grown at once. */
+static void enter_few(Grower *g, int32_t index)
+{
+    Open *open = take_open(g);
+    open->node = index;
+    open->histogram = NULL;
+    open->split.feature = -1;
     push(g, open);
 }
 
@@ -197,28 +219,58 @@ static void note_categories(Grower *g, Node *node, int32_t feature)
     tree->num_categories += node->num_categories;
 }
 
-/* Carries out a split. */
-static void split_node(Grower *g, const Open *open, int32_t nodes[2])
+/* Adds the children, right and left, of a node whose first `left` rows go left. */
+static void add_children(Grower *g, int32_t index, const Split *split, int32_t left, int32_t nodes[2])
 {
-    const Problem *p = g->p;
-    const Split *split = &open->split;
-    Node parent = *node_at(g->tree, open->node);
-    int32_t *rows = g->order + parent.begin;
-    int32_t left = (int32_t)partition_rows(p, &g->partition, split, rows, parent.count, g->workers);
+    Node parent = *node_at(g->tree, index);
     parent.feature = split->feature;
     parent.gain = split->gain;
     parent.missing_left = split->missing_left;
     if (split->cut < 0)
         note_categories(g, &parent, split->feature);
     else
-        parent.threshold = threshold_of(p, split);
+        parent.threshold = threshold_of(g->p, split);
     parent.left = nodes[1] = add_node(g, parent.begin, left, parent.depth + 1, mix(parent.key ^ 1));
     nodes[0] = add_node(g, parent.begin + left, parent.count - left, parent.depth + 1, mix(parent.key ^ 2));
-    *node_at(g->tree, open->node) = parent;
+    *node_at(g->tree, index) = parent;
+    const int64_t *whole = sums_of(g, index);
+    int64_t *left_sums = sums_of(g, nodes[1]), *right_sums = sums_of(g, nodes[0]);
     for (int32_t w = 0; w < g->words; w++) {
-        sums_of(g, nodes[1])[w] = split->sums[w];
-        sums_of(g, nodes[0])[w] = sums_of(g, open->node)[w] - split->sums[w];
+        left_sums[w] = split->sums[w];
+        right_sums[w] = whole[w] - split->sums[w];
     }
+}
+
+static void split_node(Grower *g, const Open *open, int32_t nodes[2])
+{
+    const Node *node = node_at(g->tree, open->node);
+    int64_t left =
+        partition_rows(g->p, &g->partition, &open->split, g->order + node->begin, node->count, g->workers);
+    add_children(g, open->node, &open->split, (int32_t)left, nodes);
+}
+
+/* Whether all below a node is grown at once. */
+static bool is_few(const Grower *g, int32_t index)
+{
+    return g->p->max_leaves < 0 && g->few.suits_all &&
+           fits_few(&g->few, node_at(g->tree, index)->count, sums_of(g, index));
+}
+
+static void grow_few(Grower *g, int32_t index)
+{
+    if (!may_split(g, index))
+        return;
+    const Node *node = node_at(g->tree, index);
+    begin_few(&g->few, g->order + node->begin, node->count, sums_of(g, index));
+    Child *child = begin_child(g, 0, index);
+    search_few_rows(g, child);
+    Split *best = best_split(g, child);
+    if (!gains(g, index, best))
+        return;
+    int32_t nodes[2];
+    add_children(g, index, best, part_few(&g->few), nodes);
+    grow_few(g, nodes[1]);
+    grow_few(g, nodes[0]);
 }
 
 static void add_root(Grower *g)
@@ -228,7 +280,9 @@ static void add_root(Grower *g)
     int64_t *sums = sums_of(g, root);
     memset(sums, 0, (size_t)g->words * sizeof *sums);
     sum_targets(p, g->order, p->num_kept, sums);
-    if (p->max_leaves == 1 || !may_split(g, root))
+    if (is_few(g, root))
+        enter_few(g, root);
+    if (is_few(g, root) || p->max_leaves == 1 || !may_split(g, root))
         return;
     Child *child = begin_child(g, 0, root);
     search_root(g, child);
@@ -259,20 +313,25 @@ static void grow(const Problem *p, Tree *tree, int32_t workers, int32_t *leaf)
     int32_t leaves = 1;
     while (g->num_open) {
         Open *open = pop(g);
-        int32_t nodes[2]; /* right and left */
-        split_node(g, open, nodes);
-        int64_t *histogram = open->histogram;
         open->next = g->spare_open;
         g->spare_open = open;
+        if (open->split.feature < 0) {
+            grow_few(g, open->node);
+            continue;
+        }
+        int32_t nodes[2]; /* right and left */
+        split_node(g, open, nodes);
         if (++leaves == p->max_leaves)
             break;
         Child *children[2];
         for (int32_t c = 0; c < 2; c++)
-            children[c] = may_split(g, nodes[c]) ? begin_child(g, c, nodes[c]) : NULL;
-        search_children(g, children, nodes, histogram);
+            children[c] = !is_few(g, nodes[c]) && may_split(g, nodes[c]) ? begin_child(g, c, nodes[c]) : NULL;
+        search_children(g, children, nodes, open->histogram);
         for (int32_t c = 0; c < 2; c++)
             if (children[c])
                 enter(g, children[c]);
+            else if (is_few(g, nodes[c]))
+                enter_few(g, nodes[c]);
     }
     note_leaves(g, leaf);
 }

@@ -108,9 +108,20 @@ INLINE uint64_t mix(uint64_t z)
     return z ^ z >> 31;
 }
 
+/* What the numbers of a stream are counted from. */
+INLINE uint64_t stream_of(uint64_t key, uint64_t stream)
+{
+    return mix(key ^ stream << 56);
+}
+
+INLINE uint64_t number_of(uint64_t stream, uint64_t index)
+{
+    return mix(stream + index);
+}
+
 INLINE uint64_t draw(uint64_t key, uint64_t stream, uint64_t index)
 {
-    return mix(mix(key ^ stream << 56) + index);
+    return number_of(stream_of(key, stream), index);
 }
 
 #endif

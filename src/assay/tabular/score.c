@@ -83,6 +83,18 @@ static double score_of(const Problem *p, const int64_t *sums)
     return score_of_two(p, (double)gradient * p->units[0], (double)weight_of(p, sums) * p->units[1]);
 }
 
+static double score_of_packed(const Problem *p, int64_t cell)
+{
+    return score_of_two(p, (double)packed_gradient(cell) * p->units[0], (double)packed_hessian(cell) * p->units[1]);
+}
+
+double score_of_split(const Problem *p, int64_t left, int64_t whole)
+{
+    int64_t least = p->min_weight > p->min_samples_leaf ? p->min_weight : p->min_samples_leaf, right = whole - left;
+    bool allowed = packed_hessian(left) >= least && packed_hessian(right) >= least;
+    return allowed ? score_of_packed(p, left) + score_of_packed(p, right) : -INFINITY;
+}
+
 double gain_of(const Problem *p, double score, const int64_t *sums)
 {
     double parent = score_of(p, sums), gain = score - parent;
@@ -285,6 +297,13 @@ FOR_WIDE_VECTORS static Top first_of_highest(const double *score, int32_t count)
     return top;
 }
 
+Top highest_score(const Scratch *scratch, int32_t count)
+{
+    for (int32_t i = count; i < count + LANES; i++) /* what was scored beyond the candidates does not count */
+        scratch->score[i] = -INFINITY;
+    return first_of_highest(scratch->score, count);
+}
+
 Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
                    const int64_t *missing, const int64_t *sums)
 {
@@ -295,9 +314,7 @@ Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left
         score_wide(p, left, count, missing, sums, score);
     else
         score_classes(p, left, count, missing, sums, scratch->sums, score);
-    for (int32_t i = count; i < count + LANES; i++) /* what was scored beyond the candidates does not count */
-        score[i] = -INFINITY;
-    return first_of_highest(score, count);
+    return highest_score(scratch, count);
 }
 
 void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, Scratch *scratch)

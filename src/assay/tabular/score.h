@@ -26,6 +26,12 @@ void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, S
 Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
                    const int64_t *missing, const int64_t *sums);
 
+/* The best of candidates whose scores are in the scratch. */
+Top highest_score(const Scratch *scratch, int32_t count);
+
+/* The score of one split into packed sums; minus infinity if it is not allowed. */
+double score_of_split(const Problem *p, int64_t left, int64_t whole);
+
 /* The gain of a split of a node with these sums; NaN if it is too little. */
 double gain_of(const Problem *p, double score, const int64_t *sums);
 
