@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +33,10 @@ def distance(weights, x):
     return float(((weights["w"] - 1) ** 2).sum())
 
 
-SETTINGS = {"learning_rate": 0.1, "batch_size": 20, "max_epochs": 5, "patience": 3}
+def settings(**changes):
+    """What a method says of its training."""
+    given = {"learning_rate": 0.1, "batch_size": 20, "max_epochs": 5, "patience": 3}
+    return SimpleNamespace(**given | changes)
 
 
 class TestAdam:
@@ -82,7 +86,7 @@ class TestHeldOut:
 class TestTrain:
     def test_moves_a_copy_towards_the_least_loss(self):
         start = {"w": np.zeros(2)}
-        best, history = train(start, pull, distance, data(), Run(), **SETTINGS)
+        best, history = train(start, pull, distance, data(), Run(), settings())
         assert distance(best, None) < 0.5
         assert (start["w"] == 0).all()
         assert [moment.epoch for moment in history] == [1, 2, 3, 4, 5]
@@ -95,7 +99,7 @@ class TestTrain:
             seen.append(weights["w"].copy())
             return next(scores)
 
-        best, history = train({"w": np.zeros(1)}, pull, score, data(), Run(), **SETTINGS | {"max_epochs": 99})
+        best, history = train({"w": np.zeros(1)}, pull, score, data(), Run(), settings(max_epochs=99))
         assert len(history) == 5  # The third, fourth and fifth did not gain.
         assert np.array_equal(best["w"], seen[2])
 
@@ -107,8 +111,14 @@ class TestTrain:
             return 0.0, {"w": np.zeros(1)}
 
         x = (np.arange(100)[:, None] >> np.arange(7) & 1).astype(np.uint8)
-        settings = SETTINGS | {"max_epochs": 2, "batch_size": 40}
-        train({"w": np.zeros(1)}, gradient, distance, BinaryData(x), Run(), **settings)
+        train(
+            {"w": np.zeros(1)},
+            gradient,
+            distance,
+            BinaryData(x),
+            Run(),
+            settings(max_epochs=2, batch_size=40),
+        )
         assert [len(b) for b in batches] == [40, 40, 10] * 2
         for epoch in (batches[:3], batches[3:]):
             rows = np.concatenate(epoch)
@@ -128,8 +138,7 @@ class TestTrain:
 
         grey = np.random.default_rng(0).random((100, 50))
         stochastic = binarised(grey, "stochastic", name="grey")
-        settings = SETTINGS | {"batch_size": 1000}
-        train({"w": np.zeros(1)}, gradient, score, stochastic, Run(), **settings)
+        train({"w": np.zeros(1)}, gradient, score, stochastic, Run(), settings(batch_size=1000))
         assert len(set(batches)) == len(batches) == 3
         assert all(np.array_equal(check, checks[0]) for check in checks)
 
@@ -153,13 +162,20 @@ class TestTrain:
 
         scores = iter(np.arange(1000, 0, -1))
         run = Run(budget=Budget.parse(budget))
-        train({"w": np.zeros(1)}, gradient, lambda w, x: float(next(scores)), data(), run, **SETTINGS)
+        train(
+            {"w": np.zeros(1)},
+            gradient,
+            lambda w, x: float(next(scores)),
+            data(),
+            run,
+            settings(),
+        )
         assert len(taken) == steps  # Five steps an epoch, of 20, 20, 20, 20 and 10 rows.
 
     def test_seconds_stop_it(self):
         run = Run(budget=Budget(1e-9, "seconds"))
         run.start_clock()
-        _, history = train({"w": np.zeros(1)}, pull, distance, data(), run, **SETTINGS)
+        _, history = train({"w": np.zeros(1)}, pull, distance, data(), run, settings())
         assert len(history) == 1
 
     def test_a_loss_that_is_no_number_is_an_error(self):
@@ -167,12 +183,12 @@ class TestTrain:
             return float("nan"), {"w": np.zeros(1)}
 
         with pytest.raises(FloatingPointError, match="the loss is nan in epoch 1: lower the learning rate"):
-            train({"w": np.zeros(1)}, gradient, distance, data(), Run(), **SETTINGS)
+            train({"w": np.zeros(1)}, gradient, distance, data(), Run(), settings())
 
     def test_log_and_progress_tell_how_it_goes(self, tmp_path):
         words = []
         run = Run(folder=tmp_path, progress=lambda fraction, text: words.append((fraction, text)))
-        train({"w": np.zeros(1)}, pull, distance, data(), run, **SETTINGS)
+        train({"w": np.zeros(1)}, pull, distance, data(), run, settings())
         run.close()
         lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
         assert [line["step"] for line in lines] == [5, 10, 15, 20, 25]

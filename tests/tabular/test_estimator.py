@@ -6,26 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from assay.data.table import Column, Table
+from assay.data.table import Table
 from assay.tabular.adaboost import AdaBoostClassifier
 from assay.tabular.bagging import BaggingClassifier
 from assay.tabular.cart import CARTClassifier, CARTRegressor
 from assay.tabular.estimator import NotFittedError, clone
 from assay.tabular.random_forest import RandomForestClassifier, RandomForestRegressor
-
-
-@pytest.fixture
-def people():
-    rng = np.random.default_rng(0)
-    age = rng.uniform(18, 80, 120)
-    age[::11] = np.nan
-    colour = rng.integers(-1, 3, 120).astype(np.int32)
-    table = Table(
-        (Column("age", "numeric", age), Column("colour", "category", colour, ("blue", "green", "red"))),
-        "people",
-    )
-    return table, np.where((colour == 1) | (np.nan_to_num(age) > 50), "yes", "no")
-
 
 # -- parameters ----------------------------------------------------------------------------------------------
 

@@ -7,20 +7,6 @@ from assay.data.table import Column, Table
 from assay.tabular.cart import CARTClassifier, CARTRegressor
 from assay.tabular.inputs import as_generator, num_threads, read_table, read_target, read_weights
 
-
-@pytest.fixture
-def people():
-    rng = np.random.default_rng(0)
-    age = rng.uniform(18, 80, 120)
-    age[::11] = np.nan
-    colour = rng.integers(-1, 3, 120).astype(np.int32)
-    table = Table(
-        (Column("age", "numeric", age), Column("colour", "category", colour, ("blue", "green", "red"))),
-        "people",
-    )
-    return table, np.where((colour == 1) | (np.nan_to_num(age) > 50), "yes", "no")
-
-
 # -- features ------------------------------------------------------------------------------------------------
 
 

@@ -147,9 +147,6 @@ class EoNADE:
             score,
             data,
             run,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
-            patience=self.patience,
+            self,
         )
         return replace(model, weights=weights, history=history)

@@ -114,10 +114,7 @@ class FVSBN:
             score,
             data,
             run,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
-            patience=self.patience,
+            self,
         )
         structure = {"orders": orders}
         return FVSBNModel(weights=weights, structure=structure, picture=data.picture, history=history)

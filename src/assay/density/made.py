@@ -263,10 +263,7 @@ class MADE:
             score,
             data,
             run,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
-            patience=self.patience,
+            self,
         )
         moments = [Moment(epoch, trained(then).weights) for epoch, then in history]
         return replace(trained(weights), history=moments)

@@ -200,9 +200,6 @@ class NADE:
             score,
             data,
             run,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
-            patience=self.patience,
+            self,
         )
         return NADEModel(weights=weights, structure=structure, picture=data.picture, history=history)

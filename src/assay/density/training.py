@@ -12,7 +12,7 @@ Reference:
 import contextlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +26,26 @@ _SHOWN = frozenset(np.unique(np.geomspace(1, 10_000, 60).round().astype(int)).to
 
 Gradient = Callable[[Weights, Array, np.random.Generator], tuple[float, Weights]]
 """Weights, a batch of rows and a generator -> the mean loss of the rows in nats, and its gradient."""
+
+
+class Settings(Protocol):
+    """What a method says of its training.
+
+    Args:
+        learning_rate: of Adam, above 0.
+        batch_size: rows per step.
+        max_epochs: rounds over the rows at most.
+        patience: stop after so many epochs in which held-out rows did not gain.
+    """
+
+    @property
+    def learning_rate(self) -> float: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def max_epochs(self) -> int: ...  # noqa: D102
+    @property
+    def patience(self) -> int: ...  # noqa: D102
 
 
 def is_shown(epoch: int) -> bool:
@@ -93,11 +113,7 @@ def train(
     score: Callable[[Weights, Bits], float],
     data: BinaryData,
     run: Run,
-    *,
-    learning_rate: float,
-    batch_size: int,
-    max_epochs: int,
-    patience: int,
+    settings: Settings,
 ) -> tuple[Weights, list[Moment]]:
     """The weights that did best on held-out rows, and the weights now and then on the way.
 
@@ -107,24 +123,24 @@ def train(
         score: the negative log-likelihood of rows, to stop by.
         data: training rows; a tenth is held out.
         run: its budget takes the place of `max_epochs`; held-out rows may end the training before.
-        learning_rate: of Adam, above 0.
-        batch_size: rows per step.
-        max_epochs: rounds over the rows at most.
-        patience: stop after so many epochs in which held-out rows did not gain.
+        settings: the method's.
 
     Raises:
         FloatingPointError: the loss is not a finite number.
     """
     learn, check = held_out(data, run)
+    batch_size = settings.batch_size
     draws, noise = run.rng("epochs"), run.rng("noise")
     weights = {name: np.array(w, order="C") for name, w in start.items()}
     dtype = next(iter(weights.values())).dtype
-    adam = Adam(weights, learning_rate)
+    adam = Adam(weights, settings.learning_rate)
     best, best_score = start, score(start, check.x)
     history: list[Moment] = []
     epoch = step = waited = 0
     spent = 0.0
-    while waited < patience and spent < 1 and (run.budget is not None or epoch < max_epochs):
+    while (
+        waited < settings.patience and spent < 1 and (run.budget is not None or epoch < settings.max_epochs)
+    ):
         x = learn.drawn(draws)[draws.permutation(len(learn))].astype(dtype)
         total = 0.0
         for first in range(0, len(x), batch_size):
@@ -147,11 +163,11 @@ def train(
         if is_shown(epoch):
             history.append(Moment(epoch, _copied(weights)))
         run.log(step, train=total / len(x), validation=scored)
-        run.progress(spent if run.budget is not None else epoch / max_epochs, f"epoch {epoch}")
+        run.progress(spent if run.budget is not None else epoch / settings.max_epochs, f"epoch {epoch}")
     return best, history
 
 
-def check_settings(method: Any) -> None:
+def check_settings(method: Settings) -> None:
     """Refuses settings with which `train` could not work.
 
     Raises:
