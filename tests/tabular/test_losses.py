@@ -18,10 +18,9 @@ from assay.tabular.losses import (
     Quantile,
     SquaredError,
     newton_step,
-    sigmoid,
-    softmax,
     weighted_quantile,
 )
+from assay.tabular.slopes import sigmoid, softmax
 
 REGRESSION = [SquaredError(), AbsoluteError(), Quantile(0.3), Huber(alpha=0.8, delta=0.7), Poisson()]
 ALL: list[Loss] = [*REGRESSION, Logistic(), Multinomial(3)]

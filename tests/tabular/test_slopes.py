@@ -52,20 +52,39 @@ def test_compiled_and_numpy_agree_to_the_last_bit(monkeypatch, n, weighted):
             np.testing.assert_array_equal(ours.view(np.int64), theirs.view(np.int64))
 
 
-def loss_and_slopes(y, margins):
+def loss_and_slopes(function, y, margins):
     gradient, hessian = np.empty(margins.shape), np.empty(margins.shape)
-    loss = slopes.logistic_loss_and_slopes(y, margins, gradient, hessian)
+    loss = function(y, margins, gradient, hessian)
     return loss, np.stack([gradient, hessian])
 
 
 @needs_kernel
 @pytest.mark.parametrize("n", [1, 7, 255, 256, 257, 5000])
 def test_one_pass_gives_the_loss_and_the_slopes_of_two(monkeypatch, n):
-    y, margins, _ = problem(1, n, seed=n)
-    expected = slopes.logistic_loss(y, margins[0]), slopes_of(slopes.logistic_slopes, y, margins[0], None)
-    for loss, found in in_both_ways(monkeypatch, loss_and_slopes, y, margins[0]):
+    y, (margins,), _ = problem(1, n, seed=n)
+    expected = slopes.logistic_loss(y, margins), slopes_of(slopes.logistic_slopes, y, margins, None)
+    for loss, found in in_both_ways(
+        monkeypatch, loss_and_slopes, slopes.logistic_loss_and_slopes, y, margins
+    ):
         assert loss == expected[0]
         np.testing.assert_array_equal(found.view(np.int64), expected[1].view(np.int64))
+    for classes in (1, 2, 3, 7):
+        y, margins, _ = problem(classes, n, seed=n)
+        y = np.minimum(y, classes - 1)
+        expected = slopes_of(slopes.softmax_slopes, y, margins, None)
+        both = in_both_ways(monkeypatch, loss_and_slopes, slopes.softmax_loss_and_slopes, y, margins)
+        for loss, found in both:
+            assert loss == both[0][0]
+            np.testing.assert_array_equal(found.view(np.int64), expected.view(np.int64))
+
+
+@pytest.mark.parametrize("classes", [1, 3, 40])
+def test_the_loss_of_classes_is_the_sum_of_the_losses(classes):
+    rng = np.random.default_rng(classes)
+    y, margins = rng.integers(0, classes, 1000), rng.normal(scale=5, size=(classes, 1000))
+    exact = np.logaddexp.reduce(margins.astype(np.longdouble), axis=0) - margins[y, np.arange(1000)]
+    loss, _ = loss_and_slopes(slopes.softmax_loss_and_slopes, y.astype(float), margins)
+    assert loss == pytest.approx(float(exact.sum()), rel=1e-14, abs=1e-12)
 
 
 @needs_kernel

@@ -23,7 +23,7 @@ import numpy as np
 from assay.data.table import Table
 from assay.tabular.estimator import Classifier, Estimator, Regressor
 from assay.tabular.inputs import is_real
-from assay.tabular.losses import softmax
+from assay.tabular.slopes import softmax
 
 Array = np.ndarray
 

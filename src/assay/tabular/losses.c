@@ -1,6 +1,6 @@
 /* The passes over all rows that every round of boosting makes. The NumPy twin, slopes.py, does the same operations in
    the same order, so both agree to the last bit; none of them is left to a mathematical library. */
-#include "kernel.h"
+#include "turns.h"
 
 #include <string.h>
 
@@ -103,16 +103,15 @@ INLINE double logarithm(double x)
     return k * 0x1.62e42fefa39efp-1 + log_of_one_plus(f - 1.0);
 }
 
-enum { SIDE_BY_SIDE = 16, FACTORS = 256, TURNS = 16 }; /* rows that take turns; factors of 1 to 2 in a product */
+enum { FACTORS = 256 }; /* of 1 to 2 in a product */
 
 INLINE double logistic_loss(int64_t n, const double *y, const double *margins, double *restrict gradient,
                             double *restrict hessian, bool with_slopes)
 {
-    double total[SIDE_BY_SIDE] = {0}, product[SIDE_BY_SIDE], sum = 0;
-    double factor[TURNS * SIDE_BY_SIDE], plain[TURNS * SIDE_BY_SIDE];
-    for (int64_t first = 0, turn = 0; first < n; first += TURNS * SIDE_BY_SIDE, turn += TURNS) {
-        int count = n - first < TURNS * SIDE_BY_SIDE ? (int)(n - first) : TURNS * SIDE_BY_SIDE;
-        for (int i = count; i < TURNS * SIDE_BY_SIDE; i++)
+    double total[SIDE_BY_SIDE] = {0}, product[SIDE_BY_SIDE], factor[BLOCK], plain[BLOCK];
+    for (int64_t first = 0, turn = 0; first < n; first += BLOCK, turn += TURNS) {
+        int count = n - first < BLOCK ? (int)(n - first) : BLOCK;
+        for (int i = count; i < BLOCK; i++)
             factor[i] = 1.0, plain[i] = 0.0;
         for (int i = 0; i < count; i++) {
             double m = margins[first + i], above = m > 0 ? m : 0.0, e = decay(m);
@@ -126,18 +125,16 @@ INLINE double logistic_loss(int64_t n, const double *y, const double *margins, d
         }
         for (int j = 0; j < SIDE_BY_SIDE && turn % FACTORS == 0; j++)
             product[j] = 1.0;
-        for (int i = 0; i < TURNS; i++)
+        for (int i = 0; i < BLOCK; i += SIDE_BY_SIDE)
             for (int j = 0; j < SIDE_BY_SIDE; j++) {
-                product[j] *= factor[i * SIDE_BY_SIDE + j];
-                total[j] += plain[i * SIDE_BY_SIDE + j];
+                product[j] *= factor[i + j];
+                total[j] += plain[i + j];
             }
         if (turn % FACTORS == FACTORS - TURNS || first + count == n)
             for (int j = 0; j < SIDE_BY_SIDE; j++)
                 total[j] += logarithm(product[j]);
     }
-    for (int j = 0; j < SIDE_BY_SIDE; j++)
-        sum += total[j];
-    return sum;
+    return sum_of(total);
 }
 
 /* The sum of the losses of all rows. A logarithm of a product takes less time than the sum of the logarithms. */
@@ -153,15 +150,13 @@ FOR_WIDE_VECTORS EXPORT double assay_logistic_loss_and_slopes(int64_t n, const d
     return logistic_loss(n, y, margins, gradient, hessian, true);
 }
 
-/* Margins, gradient and hessian are [classes][n]. */
-FOR_WIDE_VECTORS EXPORT void assay_softmax_slopes(int64_t n, int64_t classes, const double *y, const double *margins,
-                                                  const double *restrict weight, double *restrict gradient,
-                                                  double *restrict hessian)
+INLINE double softmax_slopes(int64_t n, int64_t classes, const double *y, const double *margins,
+                             const double *restrict weight, double *restrict gradient, double *restrict hessian,
+                             bool with_loss)
 {
-    enum { TOGETHER = 256 };
-    double peak[TOGETHER], total[TOGETHER];
-    for (int64_t first = 0; first < n; first += TOGETHER) {
-        int count = n - first < TOGETHER ? (int)(n - first) : TOGETHER;
+    double peak[BLOCK], total[BLOCK], loss[BLOCK], sums[SIDE_BY_SIDE] = {0};
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        int count = n - first < BLOCK ? (int)(n - first) : BLOCK;
         memcpy(peak, margins + first, count * sizeof(double));
         for (int64_t k = 1; k < classes; k++)
             for (int i = 0; i < count; i++) {
@@ -183,7 +178,31 @@ FOR_WIDE_VECTORS EXPORT void assay_softmax_slopes(int64_t n, int64_t classes, co
                 gradient[at] = (p - (y[first + i] == (double)k ? 1.0 : 0.0)) * w;
                 hessian[at] = p * (1.0 - p) * w;
             }
+        if (with_loss) {
+            for (int i = 0; i < count; i++)
+                loss[i] = logarithm(total[i]) + peak[i] - margins[(int64_t)y[first + i] * n + first + i];
+            for (int i = count; i < BLOCK; i++)
+                loss[i] = 0.0;
+            add_block(loss, sums);
+        }
     }
+    return sum_of(sums);
+}
+
+/* Margins, gradient and hessian are [classes][n]. */
+FOR_WIDE_VECTORS EXPORT void assay_softmax_slopes(int64_t n, int64_t classes, const double *y, const double *margins,
+                                                  const double *restrict weight, double *restrict gradient,
+                                                  double *restrict hessian)
+{
+    softmax_slopes(n, classes, y, margins, weight, gradient, hessian, false);
+}
+
+/* The same without weights, and the sum of the losses of all rows. */
+FOR_WIDE_VECTORS EXPORT double assay_softmax_loss_and_slopes(int64_t n, int64_t classes, const double *y,
+                                                             const double *margins, double *restrict gradient,
+                                                             double *restrict hessian)
+{
+    return softmax_slopes(n, classes, y, margins, NULL, gradient, hessian, true);
 }
 
 /* The leaf in which each of some rows ends. A code goes left where goes_left[first[node] + code] says so. */

@@ -22,17 +22,7 @@ from typing import Self
 
 import numpy as np
 
-from assay.tabular.slopes import (
-    leaf_pairs,
-    leaf_sums,
-    logistic_loss,
-    logistic_loss_and_slopes,
-    logistic_losses,
-    logistic_slopes,
-    sigmoid,
-    softmax,
-    softmax_slopes,
-)
+from assay.tabular import slopes
 
 Array = np.ndarray
 TINY = 1e-150  # a curvature below this is no curvature: the leaf keeps the value zero
@@ -49,7 +39,7 @@ class Leaves:
 
     def sum(self, values: Array | None) -> Array:
         """Return the plain sum of ``values`` in each node (None: the number of rows), float64 ``[size]``."""
-        return leaf_sums(self.node, values, self.size)
+        return slopes.leaf_sums(self.node, values, self.size)
 
     def mean(self, values: Array) -> Array:
         """Return the weighted mean of ``values`` in each node, zero where no row fell."""
@@ -90,7 +80,7 @@ def newton_step(leaves: Leaves, gradient: Array, hessian: Array | None) -> Array
     if hessian is None:
         slope, curvature = leaves.sum(gradient), leaves.sum(None)
     else:
-        slope, curvature = leaf_pairs(leaves.node, gradient, hessian, leaves.size)
+        slope, curvature = slopes.leaf_pairs(leaves.node, gradient, hessian, leaves.size)
     return np.divide(-slope, curvature, out=np.zeros(leaves.size), where=curvature > TINY)
 
 
@@ -314,13 +304,13 @@ class Logistic(Loss):
 
     def pointwise(self, y: Array, margins: Array) -> Array:
         """Return log(1 + exp(m)) - y m, without overflow."""
-        return logistic_losses(y, margins[0])
+        return slopes.logistic_losses(y, margins[0])
 
     def value(self, y: Array, margins: Array, weight: Array | None = None) -> float:
         """Return the weighted mean loss."""
         if weight is not None:
             return super().value(y, margins, weight)
-        return logistic_loss(y, margins[0]) / len(y)
+        return slopes.logistic_loss(y, margins[0]) / len(y)
 
     def slopes(self, y: Array, margins: Array) -> tuple[Array, Array | None]:
         """Return p - y and p (1 - p); the line search is then Alg. 5."""
@@ -332,7 +322,7 @@ class Logistic(Loss):
         """Return p - y and p (1 - p), times the weights."""
         out = np.empty((2, *margins.shape)) if out is None else out
         gradient, hessian = out[0], out[1]
-        logistic_slopes(y, margins[0], weight, gradient[0], hessian[0])
+        slopes.logistic_slopes(y, margins[0], weight, gradient[0], hessian[0])
         return gradient, hessian
 
     def value_and_derivatives(
@@ -341,13 +331,12 @@ class Logistic(Loss):
         """Return the mean loss and, without weights, p - y and p (1 - p)."""
         if weight is not None:
             return super().value_and_derivatives(y, margins, weight, out)
-        gradient, hessian = out[0], out[1]
-        total = logistic_loss_and_slopes(y, margins[0], gradient[0], hessian[0])
-        return total / len(y), (gradient, hessian)
+        total = slopes.logistic_loss_and_slopes(y, margins[0], out[0, 0], out[1, 0])
+        return total / len(y), (out[0], out[1])
 
     def response(self, margins: Array) -> Array:
         """Return the probabilities of both classes, ``[n, 2]``."""
-        p = sigmoid(margins[0])
+        p = slopes.sigmoid(margins[0])
         return np.stack([1 - p, p], axis=1)
 
 
@@ -383,8 +372,16 @@ class Multinomial(Loss):
         """Return p - [y = k] and p (1 - p) for every class k, times the weights."""
         out = np.empty((2, *margins.shape)) if out is None else out
         gradient, hessian = out[0], out[1]
-        softmax_slopes(y, margins, weight, gradient, hessian)
+        slopes.softmax_slopes(y, margins, weight, gradient, hessian)
         return gradient, hessian
+
+    def value_and_derivatives(
+        self, y: Array, margins: Array, weight: Array | None, out: Array
+    ) -> tuple[float, tuple[Array, Array | None] | None]:
+        """Return the mean loss and, without weights, p - [y = k] and p (1 - p)."""
+        if weight is not None:
+            return super().value_and_derivatives(y, margins, weight, out)
+        return slopes.softmax_loss_and_slopes(y, margins, out[0], out[1]) / len(y), (out[0], out[1])
 
     def line_search(
         self, leaves: Leaves, y: Array, margins: Array, gradient: Array, hessian: Array | None
@@ -394,4 +391,4 @@ class Multinomial(Loss):
 
     def response(self, margins: Array) -> Array:
         """Return the probabilities, ``[n, K]``."""
-        return softmax(margins).T
+        return slopes.softmax(margins).T

@@ -1,23 +1,5 @@
 /* What AdaBoost does to the weights of all rows between two rounds. The NumPy twin is reweighting.py. */
-#include "kernel.h"
-
-/* Blocks of rows, so that loops are simple enough for vectors; sums that rows take turns in. */
-enum { BLOCK = 256, SIDE_BY_SIDE = 16 };
-
-INLINE void add_block(const double *block, double *sums)
-{
-    for (int i = 0; i < BLOCK; i += SIDE_BY_SIDE)
-        for (int j = 0; j < SIDE_BY_SIDE; j++)
-            sums[j] += block[i + j];
-}
-
-INLINE double sum_of(const double *sums)
-{
-    double sum = 0;
-    for (int j = 0; j < SIDE_BY_SIDE; j++)
-        sum += sums[j];
-    return sum;
-}
+#include "turns.h"
 
 /* The weight of the rows that were missed. */
 EXPORT FOR_WIDE_VECTORS double assay_missed_weight(int64_t n, const uint8_t *missed, const double *weight)

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 
 from assay.tabular.kernel import library
+from assay.tabular.slopes import sum_by_turns
 
 Array = np.ndarray
-SIDE_BY_SIDE = 16  # sums that rows take turns in
 
 
 def missed_weight(missed: Array, weight: Array) -> float:
@@ -22,7 +22,7 @@ def missed_weight(missed: Array, weight: Array) -> float:
     """
     kernel = _compiled()
     if kernel is None:
-        return _sum(weight * missed)
+        return sum_by_turns(weight * missed)
     return kernel.assay_missed_weight(len(weight), missed.ctypes.data, weight.ctypes.data)
 
 
@@ -37,17 +37,9 @@ def raise_missed(missed: Array, factor: float, weight: Array) -> None:
     kernel = _compiled()
     if kernel is None:
         weight *= np.where(missed, factor, 1.0)
-        weight /= _sum(weight)
+        weight /= sum_by_turns(weight)
     else:
         kernel.assay_raise_missed(len(weight), missed.ctypes.data, factor, weight.ctypes.data)
-
-
-def _sum(values: Array) -> float:
-    """Return the sum in the order of the kernel."""
-    padded = np.zeros((-(-len(values) // SIDE_BY_SIDE), SIDE_BY_SIDE))
-    padded.reshape(-1)[: len(values)] = values
-    sums = np.add.accumulate(padded)[-1]
-    return float(np.add.accumulate(sums)[-1])
 
 
 def _compiled() -> ctypes.CDLL | None:

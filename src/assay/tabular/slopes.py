@@ -95,8 +95,7 @@ def logistic_loss(y: Array, margins: Array) -> float:
         for turn in range(FACTORS):
             product *= factors[block, turn]
             total += plain[block, turn]
-        fraction, power = np.frexp(product)
-        total += (power - 1) * (LN_2_HIGH + LN_2_LOW) + _log_of_one_plus(2.0 * fraction - 1.0)
+        total += _logarithm(product)
     return float(_sum(total))
 
 
@@ -119,6 +118,18 @@ def softmax_slopes(y: Array, margins: Array, weight: Array | None, gradient: Arr
     else:
         classes, n = margins.shape
         kernel.assay_softmax_slopes(n, classes, *map(_at, (y, margins, weight, gradient, hessian)))
+
+
+def softmax_loss_and_slopes(y: Array, margins: Array, gradient: Array, hessian: Array) -> float:
+    """Return the sum of the rows' log-losses, and set the slopes of `softmax_slopes` without weights."""
+    kernel = _compiled()
+    if kernel is not None:
+        classes, n = margins.shape
+        return kernel.assay_softmax_loss_and_slopes(n, classes, *map(_at, (y, margins, gradient, hessian)))
+    softmax_slopes(y, margins, None, gradient, hessian)
+    peak = margins.max(axis=0)
+    true = margins[y.astype(np.int64), np.arange(len(y))]
+    return sum_by_turns(_logarithm(_sum(exponential(margins - peak))) + peak - true)
 
 
 def leaf_sums(leaf: Array, values: Array | None, size: int) -> Array:
@@ -177,6 +188,19 @@ def step(margins: Array, leaf: Array, value: Array) -> None:
         kernel.assay_step(len(leaf), _at(leaf), _at(value), _at(margins))
 
 
+def sum_by_turns(values: Array) -> float:
+    """Return the sum of ``[n]`` in the order of the kernel: several sums that take turns, then their sum."""
+    padded = np.zeros((max(1, -(-len(values) // SIDE_BY_SIDE)), SIDE_BY_SIDE))
+    padded.reshape(-1)[: len(values)] = values
+    return float(np.add.accumulate(np.add.accumulate(padded)[-1])[-1])
+
+
+def _logarithm(x: Array) -> Array:
+    """Return log(x) for x of at least 1."""
+    fraction, power = np.frexp(x)
+    return (power - 1) * (LN_2_HIGH + LN_2_LOW) + _log_of_one_plus(2.0 * fraction - 1.0)
+
+
 def _log_of_one_plus(e: Array) -> Array:
     """Return log(1 + e) for e in [0, 1]: the series of 2 artanh(e / (2 + e))."""
     s = e / (2.0 + e)
@@ -214,20 +238,20 @@ def _compiled() -> ctypes.CDLL | None:
 
 @cache
 def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
-    for name, counts, pointers in (
-        ("sigmoid", 1, 2),
-        ("logistic_slopes", 1, 5),
-        ("logistic_losses", 1, 3),
-        ("softmax_slopes", 2, 5),
-        ("leaf_sums", 1, 3),
-        ("leaf_pairs", 1, 4),
-        ("route", 3, 7),
-        ("step", 1, 3),
+    for name, counts, pointers, returns in (
+        ("sigmoid", 1, 2, None),
+        ("logistic_slopes", 1, 5, None),
+        ("logistic_losses", 1, 3, None),
+        ("logistic_loss", 1, 2, ctypes.c_double),
+        ("logistic_loss_and_slopes", 1, 4, ctypes.c_double),
+        ("softmax_slopes", 2, 5, None),
+        ("softmax_loss_and_slopes", 2, 4, ctypes.c_double),
+        ("leaf_sums", 1, 3, None),
+        ("leaf_pairs", 1, 4, None),
+        ("route", 3, 7, None),
+        ("step", 1, 3, None),
     ):
         function = getattr(kernel, f"assay_{name}")
         function.argtypes = [ctypes.c_int64] * counts + [ctypes.c_void_p] * pointers
-        function.restype = None
-    for function, pointers in ((kernel.assay_logistic_loss, 2), (kernel.assay_logistic_loss_and_slopes, 4)):
-        function.argtypes = [ctypes.c_int64] + [ctypes.c_void_p] * pointers
-        function.restype = ctypes.c_double
+        function.restype = returns
     return kernel

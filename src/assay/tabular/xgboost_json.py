@@ -29,7 +29,7 @@ import numpy as np
 
 from assay.data.table import Field, Schema
 from assay.tabular.ensemble import Ensemble
-from assay.tabular.losses import sigmoid
+from assay.tabular.slopes import sigmoid
 from assay.tabular.tree import Tree
 from assay.tabular.xgboost import POISSON_STEP, XGBoost, XGBoostClassifier, XGBoostRegressor
 
