@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from assay.core.run import Run
+from assay.data.pairs import Pairs
 from assay.image_text.captions import Captions, PairBatches, all_texts
 from assay.image_text.tokenizer import train_tokenizer
 
@@ -85,3 +86,30 @@ def test_few_pairs_are_one_batch(pairs, tokenizer):
     made = batches(pairs, tokenizer, batch_size=1000)
     assert made.batch_size == 24
     assert len(made) == 1
+
+
+@pytest.fixture(scope="module")
+def tagged(pairs):
+    few = [pairs.images([i], 16)[0] for i in range(3)]
+    tags = {"tags_en": [["warm", "bright"], [], ["cold"]]}
+    return Pairs.of(few, {"en": ["red", "green", "blue"], "zh": ["红", "绿", "蓝"]}, columns=tags)
+
+
+def test_so_large_a_share_of_the_draws_are_tags(tagged):
+    tokenizer = train_tokenizer(all_texts(tagged, tags=True), vocab_size=300, length=16)
+    captions = Captions(tagged, tokenizer, tags=0.4)
+    drawn = texts_of(tokenizer, captions.drawn(np.zeros(4000, np.int64), np.random.default_rng(0)))
+    counts = {text: drawn.count(text) / 4000 for text in set(drawn)}
+    assert counts == pytest.approx({"red": 0.3, "红": 0.3, "warm": 0.2, "bright": 0.2}, abs=0.04)
+    # A pair without tags, and a language without a column of them.
+    assert set(texts_of(tokenizer, captions.drawn(np.full(200, 1), np.random.default_rng(0)))) == {
+        "green",
+        "绿",
+    }
+    chinese = Captions(tagged, tokenizer, ["zh"], tags=1.0)
+    assert texts_of(tokenizer, chinese.drawn(np.arange(3), np.random.default_rng(0))) == ["红", "绿", "蓝"]
+
+
+def test_tags_are_texts_where_they_are_asked_for(tagged):
+    assert all_texts(tagged) == ["red", "红", "green", "绿", "blue", "蓝"]
+    assert all_texts(tagged, ["en"], tags=True) == ["red", "green", "blue", "warm", "bright", "cold"]

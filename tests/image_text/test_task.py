@@ -3,6 +3,7 @@ import pytest
 
 from assay.core.comparison import compare
 from assay.core.run import Run
+from assay.data.emoji import emoji_split
 from assay.data.fetch import FetchError
 from assay.data.pairs import Pairs
 from assay.data.table import ContractError
@@ -34,6 +35,21 @@ def test_the_emoji_are_split_by_vendor_and_concept(emoji):
     assert len(easy.texts) == len(np.unique(emoji.groups))
     assert set(easy.image_groups.tolist()) <= set(easy.text_groups.tolist())
     assert [m.name for m in task.metrics(emoji)] == [m.name for m in task.metrics(exam)]
+
+
+def test_skin_tones_are_learnt_from_and_not_asked_for(emoji):
+    toned = np.array(["none"] * len(emoji), object)
+    parts = emoji_split(emoji)
+    for part in parts.values():
+        toned[part[::3]] = "dark"
+    place = emoji.table.column_names.index("tone")
+    table = emoji.table.take(emoji.rows).set_column(place, "tone", [toned.tolist()])
+    train, exam = task.split(Pairs(table, "emoji"), 0)
+    assert "dark" in set(train.column("tone"))
+    assert len(train) == len(parts["train"])
+    assert all(set(question.images.column("tone")) == {"none"} for question in exam.questions)
+    plain = {emoji.texts(int(i), "en")[0] for i in np.flatnonzero(toned == "none")}
+    assert set(exam.questions[0].texts) == plain
 
 
 def test_perfect_and_useless_scores(emoji):
@@ -84,7 +100,7 @@ def test_data_are_kept_and_opened(pairs, tmp_path):
 def test_methods_have_settings_and_sizes(pairs):
     assert task.method("clip", pairs, {}, "smoke").examples == 1536
     assert task.method("clip", pairs, {"examples": 7}, "smoke").examples == 7
-    assert task.method("lit", pairs, {}, "full").examples == 1_000_000
+    assert task.method("lit", pairs, {}, "full").examples == 400_000
     with pytest.raises(ValueError, match="clip has no setting 'widht'"):
         task.method("clip", pairs, {"widht": 1})
     assert "clean" in task.answers("dfn", pairs)

@@ -31,7 +31,7 @@ from assay.image_text.contrast import LOG_SCALE_OF_SOFTMAX
 from assay.image_text.lit import LiT
 from assay.image_text.model import ImageTextModel
 from assay.image_text.nouns import Extract, targets, vocabulary
-from assay.image_text.towers import ImageConfig, build_image, image_config
+from assay.image_text.towers import ImageConfig, TextTowerConfig, build_image, image_config
 from assay.train.batches import Batches
 from assay.train.history import History
 from assay.train.loop import train
@@ -107,7 +107,7 @@ class CatLIP(LiT):
     """An image tower pre-trained on nouns, and a text tower trained for it.
 
     Args:
-        image: a tower without weights.
+        image, text: towers without weights.
         pretraining: pictures seen while the image tower learns nouns.
         pretraining_batch_size: pictures of a step then.
         nouns: "package.module:function" or a function, from a caption to the classes that it names.
@@ -115,11 +115,14 @@ class CatLIP(LiT):
     """
 
     image: str | ImageConfig = "resnet"
-    examples: int = 200_000
+    text: str | TextTowerConfig = "words"
+    length: int = 24
+    tags: float = 0.0
+    examples: int = 100_000
     batch_size: int = 256
     augment: bool = True
     views: int = 2
-    pretraining: int = 90_000
+    pretraining: int = 60_000
     pretraining_batch_size: int = 64
     nouns: str | Extract = "assay.image_text.nouns:content_words"
     max_classes: int = 24_320

@@ -72,7 +72,7 @@ class DFN(TwoTowers):
 
     keep: float = 0.5
     clean: float = 0.2
-    filter_examples: int = 40_000
+    filter_examples: int = 30_000
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -68,8 +68,9 @@ class Bench:
         return recall(ranks(scores, self.question.image_groups, self.question.text_groups), k)
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """Settings, small at smoke scale; no arm of an experiment augments."""
-        return ({**_TINY, "batch_size": 16} if self.smoke else {}) | {"augment": False} | changes
+        """Settings, small at smoke scale; no arm augments, and all texts' towers are means of words."""
+        plain = {"augment": False, "text": "words", "length": 24, "tags": 0.0}
+        return ({**_TINY, "batch_size": 16} if self.smoke else {}) | plain | changes
 
     def lit(self, **changes: Any) -> LiT:
         """LiT on pictures of 64 pixels, as they are kept."""

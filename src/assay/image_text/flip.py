@@ -37,7 +37,7 @@ class FLIP(TwoTowers):
     """
 
     image: str | ImageConfig = "vit"
-    examples: int = 60_000
+    examples: int = 50_000
     learning_rate: float = 0.02
     mask: float = 0.5
     tuning: float = 0.1

@@ -27,7 +27,7 @@ from assay.image_text.model import ImageTextModel
 from assay.image_text.pictures import at_once
 from assay.image_text.ranks import softmax_loss_of_ranks
 from assay.image_text.tokenizer import Tokenizer
-from assay.image_text.towers import ImageConfig, PretrainedConfig, image_config
+from assay.image_text.towers import ImageConfig, PretrainedConfig, TextTowerConfig, image_config
 from assay.image_text.training import PairLoss, TwoTowers
 from assay.train.autocast import autocast
 from assay.train.history import History
@@ -41,6 +41,7 @@ class LiT(TwoTowers):
 
     Args:
         image: the pretrained tower.
+        text: tower of the texts; `sentences` knows more than the captions' own words.
         locked: whether the image tower stays as it is.
         views: how many versions of each picture are kept, of which one is drawn; all but the first are
             augmented. 0 keeps none, and the tower sees every picture anew, as `augment` says.
@@ -48,6 +49,9 @@ class LiT(TwoTowers):
     """
 
     image: str | ImageConfig = "efficientnet-lite0"
+    text: str | TextTowerConfig = "sentences"
+    length: int = 32
+    tags: float = 0.3
     examples: int = 100_000
     batch_size: int = 512
     augment: bool = False
@@ -121,7 +125,8 @@ class LiT(TwoTowers):
         """What the image tower says of every picture, [views, pairs, features]; the first is unchanged."""
         module.train(False)
         rng = run.rng("views")
-        found = torch.empty(views, len(pairs), module.vision_model.num_features, device=run.device)
+        shape = (views, len(pairs), module.vision_model.num_features)
+        found = torch.empty(shape, device=run.device)
         step = at_once(self.side)
         for view in range(views):
             make = replace(self, augment=view > 0).inputs(pairs)

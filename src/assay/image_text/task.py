@@ -3,7 +3,8 @@
 The data contract: pairs of an image and one text or more, by language, in groups that show the same thing.
 The default is the emoji of nine vendors. There the deciding question is which of all names belongs to the
 picture of a vendor that nobody has trained on; beside it stand a vendor that draws in outlines, concepts
-that nobody has trained on, Chinese names, and the names of subgroups as zero-shot classes. One's own pairs
+that nobody has trained on, Chinese names, and the names of subgroups as zero-shot classes. Skin tones are
+learnt from at full scale and never asked for, so that the questions are the same at either. One's own pairs
 are split by group, a fifth for the test.
 """
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _TEST_SHARE = 0.2
 _LABEL = "label"  # The column of one's own pairs that zero-shot classes are taken from.
-_EMOJI = ("vendor", "held_out", "emoji_subgroup")
+_EMOJI = ("vendor", "held_out", "emoji_subgroup", "tone")
 _SMOKE: dict[str, Any] = {
     "examples": 1536,
     "pretraining": 512,
@@ -37,8 +38,14 @@ _SMOKE: dict[str, Any] = {
     "dim": 32,
     "views": 1,
     "augment": False,
+    "text": "words",
 }
-_FULL: dict[str, Any] = {"examples": 1_000_000, "pretraining": 400_000, "filter_examples": 200_000}
+_FULL: dict[str, Any] = {
+    "examples": 400_000,
+    "pretraining": 200_000,
+    "filter_examples": 100_000,
+    "views": 2,
+}
 _BOTH_WAYS = ("R@1", "R@5", "R@10", "text R@1", "text R@5", "text R@10", "RSUM")
 
 
@@ -138,19 +145,23 @@ class ImageText(Task):
         from assay.data.emoji import emoji_split
 
         parts = emoji_split(data)
+        train = data.take(parts["train"])
+        plain = np.asarray(data.column("tone")) == "none"
+        parts = {name: chosen[plain[chosen]] for name, chosen in parts.items()}
+        names = data.take(plain)
         easy = data.take(parts["unseen_vendor_easy"])
         hard = data.take(parts["unseen_vendor_hard"])
         easy_concepts = _of_vendor(data, parts["unseen_concepts_compositional"], "twemoji")
         random_concepts = _of_vendor(data, parts["unseen_concepts_random"], "twemoji")
         questions = (
-            retrieval("", easy, data, "en", labels=True),
-            retrieval("hard R@1", hard, data, "en", labels=True),
-            retrieval("zh R@1", easy, data, "zh", labels=True),
+            retrieval("", easy, names, "en", labels=True),
+            retrieval("hard R@1", hard, names, "en", labels=True),
+            retrieval("zh R@1", easy, names, "zh", labels=True),
             retrieval("compositional R@1", easy_concepts, easy_concepts, "en", labels=True),
             retrieval("unseen R@1", random_concepts, random_concepts, "en", labels=True),
             classes("zero-shot", easy, "emoji_subgroup", TEMPLATES),
         )
-        return data.take(parts["train"]), Exam(questions)
+        return train, Exam(questions)
 
     def fit(self, method: Any, train: "Pairs", run: Run) -> Any:
         """The fitted model."""

@@ -119,6 +119,16 @@ class Tokenizer:
     def _encoded(self, texts: Sequence[str]) -> list[list[int]]:
         return [code.ids for code in self._model.encode_batch(list(texts), add_special_tokens=False)]
 
+    def learn_characters(self, texts: Iterable[str]) -> int:
+        """The token of what a BERT's vocabulary lacks, after it has learnt the characters of these texts.
+
+        Every character that it lacks gets a token of its own, behind all others.
+        """
+        unknown = self._model.token_to_id("[UNK]")
+        characters = sorted({character for text in texts for character in text if not character.isascii()})
+        self._model.add_tokens([c for c in characters if unknown in self._encoded([c])[0]])
+        return unknown
+
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json, and the rules beside it."""
         write_text(folder / _FILE, self._model.to_str())

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from assay.image_text.bert import Bert, BertConfig
 from assay.image_text.clip_model import CLIPVision, CLIPVisionConfig
 from assay.image_text.processor import HALF, Colour
+from assay.image_text.sentences import Sentences, SentencesConfig
+from assay.image_text.siglip2_model import SigLIP2Vision, SigLIP2VisionConfig
 from assay.image_text.text_transformer import TextConfig, TextTransformer, end_of_text, picked
 from assay.images.efficientnet_lite import MEAN, STD, EfficientNetLite0
 from assay.images.resnet import ResNet, ResNetConfig
@@ -32,7 +34,7 @@ class WordsConfig:
     """
 
     width: int = 256
-    vocab_size: int = 4000
+    vocab_size: int = 8000
 
 
 class Words(nn.Module):
@@ -144,6 +146,15 @@ _VIT = CLIPVisionConfig(
     patch_size=4,
     hidden_act="gelu",
 )
+_NAFLEX = SigLIP2VisionConfig(
+    hidden_size=128,
+    intermediate_size=512,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    num_patches=64,
+    patch_size=4,
+    hidden_act="gelu",
+)
 _TRANSFORMER = TextConfig(
     vocab_size=4000,
     hidden_size=128,
@@ -153,18 +164,22 @@ _TRANSFORMER = TextConfig(
     hidden_act="gelu",
 )
 
-ImageConfig = ResNetConfig | CLIPVisionConfig | ViTConfig | SwinConfig | PretrainedConfig
-TextTowerConfig = WordsConfig | TextConfig | BertConfig
+ImageConfig = (
+    ResNetConfig | CLIPVisionConfig | ViTConfig | SwinConfig | PretrainedConfig | SigLIP2VisionConfig
+)
+TextTowerConfig = WordsConfig | TextConfig | BertConfig | SentencesConfig
 
 IMAGE_TOWERS: dict[str, ImageConfig] = {
     "resnet": _RESNET,
     "vit": _VIT,
     "efficientnet-lite0": PretrainedConfig(),
+    "naflex": _NAFLEX,
 }
 TEXT_TOWERS: dict[str, TextTowerConfig] = {
     "words": WordsConfig(),
     "transformer": _TRANSFORMER,
     "minilm": BertConfig(),
+    "sentences": SentencesConfig(),
 }
 _IMAGE_KINDS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "resnet": (ResNetConfig, ResNet),
@@ -172,11 +187,13 @@ _IMAGE_KINDS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "vit": (ViTConfig, ViT),
     "swin": (SwinConfig, Swin),
     "efficientnet-lite0": (PretrainedConfig, Pretrained),
+    "naflex": (SigLIP2VisionConfig, SigLIP2Vision),
 }
 _TEXT_KINDS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "words": (WordsConfig, Words),
     "transformer": (TextConfig, Causal),
     "bert": (BertConfig, Bert),
+    "sentences": (SentencesConfig, Sentences),
 }
 
 

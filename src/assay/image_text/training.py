@@ -20,6 +20,7 @@ from assay.image_text.minilm import minilm
 from assay.image_text.model import ImageTextModel, gallery_of
 from assay.image_text.pictures import Pictures, as_input
 from assay.image_text.processor import ImageProcessor
+from assay.image_text.sentences import Sentences
 from assay.image_text.tokenizer import Tokenizer, train_tokenizer
 from assay.image_text.towers import (
     ImageConfig,
@@ -51,11 +52,14 @@ class TwoTowers:
     Args:
         image: tower of the images: resnet, vit, efficientnet-lite0 (with ImageNet weights), or a
             configuration.
-        text: tower of the texts: words, transformer, minilm (with weights, English), or a configuration.
+        text: tower of the texts: words, transformer, minilm (with weights, English), sentences (minilm,
+            locked, and words), or a configuration.
         size: side of the images in pixels; None for what suits the tower.
         dim: of the common space.
         length: tokens of the longest text.
         languages: of the captions, separated by commas; None for all.
+        tags: share of the draws that give a word of the pairs' column `tags_LANGUAGE` where it has any: words
+            that describe what is shown without naming it.
         examples: pairs seen; a run's budget takes its place.
         batch_size: pairs of a step.
         learning_rate: of Muon, for the hidden matrices.
@@ -76,7 +80,8 @@ class TwoTowers:
     dim: int = 256
     length: int = 24
     languages: str | None = None
-    examples: int = 100_000
+    tags: float = 0.0
+    examples: int = 80_000
     batch_size: int = 128
     learning_rate: float = 0.03
     adam_learning_rate: float = 0.01
@@ -89,6 +94,8 @@ class TwoTowers:
         for name in ("dim", "length", "examples", "batch_size", "learning_rate", "adam_learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
+        if not 0 <= self.tags <= 1:
+            raise ValueError(f"expected tags in [0, 1], got {self.tags}")
         image_config(self.image, self.side)
         text_config(self.text)
 
@@ -118,15 +125,15 @@ class TwoTowers:
         """
         check_trainable(pairs)
         text = text_config(self.text)
+        texts = all_texts(pairs, self.spoken, tags=self.tags > 0)
         pretrained = None
-        if self.text == "minilm":
+        if self.text in ("minilm", "sentences"):
             pretrained, tokenizer = minilm(length=self.length)
+            if self.text == "sentences":
+                pretrained = Sentences.around(pretrained, tokenizer, texts)
             text = pretrained.config
         else:
-            vocabulary = text.vocab_size
-            tokenizer = train_tokenizer(
-                all_texts(pairs, self.spoken), vocab_size=vocabulary, length=self.length
-            )
+            tokenizer = train_tokenizer(texts, vocab_size=text.vocab_size, length=self.length)
             text = _fitted(text, tokenizer, self.length)
         config = DualConfig(image=image_config(self.image, self.side), text=text, dim=self.dim, **changes)
         module = DualEncoder(config)
@@ -176,7 +183,7 @@ class TwoTowers:
                 given.
             examples: pairs seen; the setting's if not given.
         """
-        captions = Captions(pairs, tokenizer, self.spoken)
+        captions = Captions(pairs, tokenizer, self.spoken, tags=self.tags)
         batches = PairBatches(inputs, captions, pairs.groups, self.batch_size, run)
         steps = max(1, math.ceil((examples or self.examples) / batches.batch_size))
         weights = sum(p.numel() for p in module.parameters() if p.requires_grad)
@@ -194,12 +201,12 @@ class TwoTowers:
         ):
             raise ValueError("micro_batch needs towers without batch normalisation, whose rows are alone")
 
-        def encode(images: Tensor) -> Tensor:
+        def encode(images: Any) -> Tensor:
             if encode_image is None:
                 return module.encode_image(images)
             return encode_image(images, moments.done)
 
-        def loss_fn(images: Tensor, tokens: Tensor, groups: Tensor) -> dict[str, Tensor]:
+        def loss_fn(images: Any, tokens: Tensor, groups: Tensor) -> dict[str, Tensor]:
             if self.micro_batch is None:
                 shown, said = encode(images), module.encode_text(tokens)
             else:
