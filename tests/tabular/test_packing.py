@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.data.table import Table
-from assay.tabular import packing
+from assay.tabular import splits
 from assay.tabular.bins import Bins
 from assay.tabular.grower import Limits, Newton, grow
-from assay.tabular.packing import NEVER, NODE, Packed, pack
+from assay.tabular.packing import Packed, pack
+from assay.tabular.splits_reference import NEVER, NODE
 from assay.tabular.tree import Tree
 
 
@@ -86,16 +87,16 @@ def test_nodes_are_eight_bytes_and_siblings_stand_side_by_side():
                 assert (left, left + 1) == (tree.left[node], tree.right[node])
 
 
-def test_groups_of_trees_do_not_matter(monkeypatch):
+def test_compiled_and_numpy_forms_are_alike(monkeypatch):
     rng = np.random.default_rng(5)
     table = mixed(rng, 60)
     trees = forest(rng, table, 5, Limits(max_leaves=9))
     whole = pack(trees, table.schema)
-    monkeypatch.setattr(packing, "GROUP_NODES", 40)
-    parts = pack(trees, table.schema)
+    monkeypatch.setattr(splits, "_compiled", lambda: None)
+    twin = pack(trees, table.schema)
     for name in ("nodes", "sets", "set_at", "roots", "depths"):
-        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
-    for a, b in zip(parts.slots, whole.slots, strict=True):
+        np.testing.assert_array_equal(getattr(twin, name), getattr(whole, name))
+    for a, b in zip(twin.slots, whole.slots, strict=True):
         assert a.feature == b.feature
         for x, y in zip(a.coding, b.coding, strict=True):
             np.testing.assert_array_equal(x, y)
