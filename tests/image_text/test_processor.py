@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from assay.image_text.processor import HALF, ImageProcessor, NaFlexProcessor, patch_grid
+from assay.image_text.processor import HALF, ImageProcessor, NaFlexProcessor, patch_grid, read_processor
 
 pytest.importorskip("PIL")
 transformers = pytest.importorskip("transformers")
@@ -59,7 +59,7 @@ def test_grids_never_have_more_patches_than_places():
 )
 def test_is_saved_as_transformers_reads_it_and_loaded(processor, tmp_path):
     processor.save(tmp_path)
-    assert ImageProcessor.load(tmp_path) == processor
+    assert ImageProcessor.load(tmp_path) == read_processor(tmp_path) == processor
     kind = (
         "clip.image_processing_pil_clip" if processor.fit == "crop" else "siglip.image_processing_pil_siglip"
     )
@@ -68,6 +68,31 @@ def test_is_saved_as_transformers_reads_it_and_loaded(processor, tmp_path):
     theirs = getattr(module, name)(**json.loads((tmp_path / "preprocessor_config.json").read_text()))
     wanted = theirs(IMAGES, return_tensors="np", input_data_format="channels_last")["pixel_values"]
     assert np.abs(processor(IMAGES) - wanted).max() < 1e-5
+
+
+def test_that_of_patches_is_saved_as_transformers_reads_it_and_loaded(tmp_path):
+    from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
+
+    processor = NaFlexProcessor(patch_size=8, max_num_patches=20, mean=(0.1, 0.2, 0.3))
+    processor.save(tmp_path)
+    assert read_processor(tmp_path) == processor
+    theirs = Siglip2ImageProcessorPil(**json.loads((tmp_path / "preprocessor_config.json").read_text()))
+    wanted = theirs(IMAGES, return_tensors="np", input_data_format="channels_last")
+    patches, _, grids = processor(IMAGES)
+    assert np.array_equal(grids, wanted["spatial_shapes"])
+    assert np.abs(patches - wanted["pixel_values"]).max() < 1e-5
+    with pytest.raises(ValueError, match="got one that keeps proportions"):
+        ImageProcessor.load(tmp_path)
+    assert processor.size == 32  # 4 x 4 of 20 places.
+
+
+@pytest.mark.parametrize("content", ["no json", "[]", '{"image_processor_type": "Siglip2ImageProcessor"}'])
+def test_damaged_files_are_named(content, tmp_path):
+    with pytest.raises(ValueError, match=r"preprocessor_config\.json: expected the description"):
+        read_processor(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"preprocessor_config\.json: expected the description"):
+        read_processor(tmp_path)
 
 
 def test_other_files_are_refused(tmp_path):

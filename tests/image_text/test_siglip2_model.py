@@ -52,6 +52,19 @@ def test_equals_siglip_on_a_square():
     grid = image.reshape(1, 3, 3, 7, 3, 7).permute(0, 2, 4, 3, 5, 1).reshape(1, 9, 147)
     square = Patches(grid, torch.zeros(1, 9, dtype=torch.bool), torch.tensor([[3, 3]]))
     assert (flexible.encode_image(square) - fixed.encode_image(image)).abs().max() < 1e-12
+    assert torch.equal(flexible.encode_image(image), flexible.encode_image(square))
+
+
+def test_images_of_one_size_are_cut_as_the_processor_cuts_them():
+    picture = torch.randint(
+        0, 256, (16, 24, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    processor = NaFlexProcessor(patch_size=8, max_num_patches=6, mean=(0, 0, 0), std=(1, 1, 1))
+    wanted = Patches.of(*processor([picture.numpy()]))
+    found = Patches.cut(picture.permute(2, 0, 1)[None] / 255, 8)
+    assert torch.allclose(found.values, wanted.values, atol=1e-6)
+    assert torch.equal(found.padding, wanted.padding)
+    assert torch.equal(found.grids, wanted.grids)
 
 
 def test_filling_changes_nothing():

@@ -89,3 +89,13 @@ def test_too_few_batches_to_pass_over_are_named():
     state = {"taken": 5, "passes": 0, "batches": None}
     with pytest.raises(ValueError, match="expected 5 batches to pass over, got 2"):
         Feed(iter([(1,), (2,)]), endless=False).load_state_dict(state)
+
+
+def test_whatever_can_be_moved_is_moved():
+    class Parts:
+        def to(self, device, **options):
+            return f"parts on {device}"
+
+    feed = Feed([(torch.zeros(2), Parts(), 3)], endless=False)
+    [(tensor, parts, number)] = feed.group(1, "meta")
+    assert (tensor.device.type, parts, number) == ("meta", "parts on meta", 3)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.image_text.contrast import LARGEST_LOG_SCALE
+from assay.image_text.siglip2_model import Patches
 from assay.image_text.towers import (
     ImageConfig,
     TextTowerConfig,
@@ -124,11 +125,13 @@ class DualEncoder(nn.Module):
             self.vision_model.train(False)
         return self
 
-    def encode_image(self, images: Tensor, keep: Tensor | None = None) -> Float[Tensor, "batch dim"]:
+    def encode_image(self, images: Tensor | Patches, keep: Tensor | None = None) -> Float[Tensor, "batch dim"]:
         """Images in the common space, of any length; `keep` as in `CLIPVision.embed`."""
         return self.visual_projection(self.image_states(images, keep))
 
-    def image_states(self, images: Tensor, keep: Tensor | None = None) -> Float[Tensor, "batch features"]:
+    def image_states(
+        self, images: Tensor | Patches, keep: Tensor | None = None
+    ) -> Float[Tensor, "batch features"]:
         """What the image tower says, before the projection; without a graph if it is locked."""
         arguments = (images,) if keep is None else (images, keep)
         if not self.locked:

@@ -16,8 +16,9 @@ from assay.data.pairs import Pairs, read_pairs
 from assay.image_text.clip_model import CLIPModel
 from assay.image_text.contrast import unit
 from assay.image_text.dual_encoder import DualConfig, DualEncoder
-from assay.image_text.pictures import at_once
-from assay.image_text.processor import ImageProcessor
+from assay.image_text.pictures import Originals, at_once
+from assay.image_text.processor import ImageProcessor, NaFlexProcessor, read_processor
+from assay.image_text.siglip2_model import Patches
 from assay.image_text.siglip_model import SigLIPModel
 from assay.image_text.templates import TEMPLATES, class_embeddings, prompts
 from assay.image_text.tokenizer import Rules, Tokenizer
@@ -103,7 +104,7 @@ class ImageTextModel(Searcher):
 
     module: Any
     tokenizer: Tokenizer
-    processor: ImageProcessor
+    processor: ImageProcessor | NaFlexProcessor
     gallery: Pairs | None = None
     history: History | None = None
     moments: Sequence[Moment] = ()
@@ -116,9 +117,11 @@ class ImageTextModel(Searcher):
         if not isinstance(images, Pairs):
             return self._embedded(self.module.encode_image, self._pictures(images), len(images), shown)
         pairs, side = images, self.processor.size
+        originals = Originals(pairs, held=0) if isinstance(self.processor, NaFlexProcessor) else None
 
-        def batch(start: int, stop: int) -> Tensor:
-            return torch.from_numpy(self.processor(list(pairs.images(range(start, stop), side))))
+        def batch(start: int, stop: int) -> Any:
+            chosen = range(start, stop)
+            return self._prepared(originals(chosen) if originals else list(pairs.images(chosen, side)))
 
         locked = getattr(self.module, "locked", False)  # Then the tower's own answers never change.
         if id(pairs) not in self._kept:
@@ -132,7 +135,11 @@ class ImageTextModel(Searcher):
         return self._embedded(self.module.visual_projection, lambda a, b: states[a:b], len(pairs))
 
     def _pictures(self, images: Sequence[np.ndarray]) -> Any:
-        return lambda start, stop: torch.from_numpy(self.processor(images[start:stop]))
+        return lambda start, stop: self._prepared(images[start:stop])
+
+    def _prepared(self, images: Sequence[np.ndarray]) -> Tensor | Patches:
+        made = self.processor(images)
+        return Patches.of(*made) if isinstance(made, tuple) else torch.from_numpy(made)
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings of length 1, float32 [texts, dim]."""
@@ -231,7 +238,7 @@ class ImageTextModel(Searcher):
         return cls(
             module.train(False),
             Tokenizer.load(folder, None if (folder / "assay_tokenizer.json").is_file() else rules),
-            ImageProcessor.load(folder),
+            read_processor(folder),
             gallery,
             facts=json.loads(facts.read_text("utf-8")) if facts.is_file() else {},
         )

@@ -1,11 +1,14 @@
 """The pictures of pairs as what towers are given: decoded once, and normalised."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.data.pairs import Pairs
+from assay.data.pictures import decode
 from assay.image_text.processor import Colour
 
 _HELD = 2 << 30  # bytes of decoded pictures that are kept; beyond, they are decoded when they are drawn
@@ -30,6 +33,34 @@ class Pictures:
     def __call__(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The pictures at these positions."""
         return self._pairs.images(indices, self._size) if self._held is None else self._held[indices]
+
+
+class Originals:
+    """The pictures of pairs as uint8 [height, width, 3], each of its own size.
+
+    Args:
+        pairs: whose pictures.
+        held: bytes of decoded pictures that are kept.
+    """
+
+    def __init__(self, pairs: Pairs, held: int = _HELD) -> None:
+        self._pairs, self._room = pairs, held
+        self._held: dict[int, NDArray[np.uint8]] = {}
+
+    def __call__(self, indices: Iterable[int]) -> list[NDArray[np.uint8]]:
+        """The pictures at these positions."""
+        return [self._one(int(index)) for index in indices]
+
+    def _one(self, index: int) -> NDArray[np.uint8]:
+        if index in self._held:
+            return self._held[index]
+        source = self._pairs.encoded(index)
+        name = f"{self._pairs.name}, pair {index}" if isinstance(source, bytes) else ""
+        picture = decode(source, name=name)
+        if picture.nbytes <= self._room:
+            self._held[index] = picture
+            self._room -= picture.nbytes
+        return picture
 
 
 def as_input(images: NDArray[np.uint8] | Tensor, mean: Colour, std: Colour) -> Tensor:

@@ -4,6 +4,7 @@ Reference:
     Verified: transformers' PIL image processors of CLIP, SigLIP and SigLIP 2 on odd sizes, 1e-6.
 """
 
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ CLIP_STD: Colour = (0.26862954, 0.26130258, 0.27577711)
 HALF: Colour = (0.5, 0.5, 0.5)
 
 _FILE = "preprocessor_config.json"
+_NAFLEX = "Siglip2ImageProcessor"
 _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers, as files have them.
 
 
@@ -94,6 +96,8 @@ class ImageProcessor:
         path = folder / _FILE
         try:
             value = json.loads(path.read_text("utf-8"))
+            if value.get("image_processor_type") == _NAFLEX:
+                raise ValueError("expected one for images of one size, got one that keeps proportions")
             size = value.get("size", 224)
             if isinstance(size, dict) and "height" in size:
                 if size["height"] != size["width"]:
@@ -134,6 +138,11 @@ class NaFlexProcessor:
     mean: Colour = HALF
     std: Colour = HALF
 
+    @property
+    def size(self) -> int:
+        """Side in pixels of the largest square that has a place for each of its patches."""
+        return math.isqrt(self.max_num_patches) * self.patch_size
+
     def __call__(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Patches, float32 [count, places, values]; where they are filling; grids, int64 [count, 2].
 
@@ -154,7 +163,46 @@ class NaFlexProcessor:
         padding = np.arange(self.max_num_patches)[None] >= grids.prod(axis=1)[:, None]
         return patches, padding, grids
 
+    def save(self, folder: Path) -> None:
+        """Writes preprocessor_config.json in Hugging Face's layout."""
+        value: dict[str, Any] = {
+            "image_processor_type": _NAFLEX,
+            "do_resize": True,
+            "resample": next(n for n, name in _RESAMPLE.items() if name == "bilinear"),
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": list(self.mean),
+            "image_std": list(self.std),
+            "do_convert_rgb": True,
+            "patch_size": self.patch_size,
+            "max_num_patches": self.max_num_patches,
+        }
+        write_json(folder / _FILE, value)
 
+
+def read_processor(folder: Path) -> ImageProcessor | NaFlexProcessor:
+    """The processor that a folder's preprocessor_config.json describes.
+
+    Raises:
+        ValueError: there is none, or it does what neither of the two does.
+    """
+    path = folder / _FILE
+    try:
+        value = json.loads(path.read_text("utf-8"))
+        if value.get("image_processor_type") != _NAFLEX:
+            return ImageProcessor.load(folder)
+        return NaFlexProcessor(
+            patch_size=int(value["patch_size"]),
+            max_num_patches=int(value["max_num_patches"]),
+            mean=tuple(value["image_mean"]),
+            std=tuple(value["image_std"]),
+        )
+    except (OSError, AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: expected the description of an image processor, got {error!r}") from None
+
+
+@functools.lru_cache(maxsize=4096)
 def patch_grid(height: int, width: int, patch_size: int, max_num_patches: int) -> tuple[int, int]:
     """Rows and columns of patches of the largest scaled image that has no more than so many.
 

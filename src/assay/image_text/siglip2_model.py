@@ -46,6 +46,17 @@ class Patches:
         """What `NaFlexProcessor` made."""
         return cls(*(torch.from_numpy(array) for array in (values, padding, grids)))
 
+    @classmethod
+    def cut(cls, images: Float[Tensor, "batch channels height width"], side: int) -> "Patches":
+        """Images of one size, of which every patch has `side` pixels a side."""
+        rows, columns = images.shape[2] // side, images.shape[3] // side
+        cells = images[:, :, : rows * side, : columns * side].unflatten(3, (columns, side))
+        values = cells.unflatten(2, (rows, side)).permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        padding = torch.zeros(values.shape[:2], dtype=torch.bool, device=images.device)
+        return cls(
+            values, padding, torch.tensor([[rows, columns]], device=images.device).expand(len(values), -1)
+        )
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -101,12 +112,14 @@ class SigLIP2Vision(Vision):
         resized = F.interpolate(wide, (height, width), mode="bilinear", align_corners=False, antialias=True)
         return resized[0].flatten(1).T.to(table.dtype)
 
-    def embed(self, images: Patches) -> Float[Tensor, "batch width"]:
-        """The pooled states.
+    def embed(self, images: Patches | Tensor) -> Float[Tensor, "batch width"]:
+        """The pooled states of patches, or of images of one size, which are cut into them.
 
         Raises:
             ValueError: a grid has another number of patches than there are, or a side too many.
         """
+        if isinstance(images, Tensor):
+            images = Patches.cut(images, self.config.patch_size)
         x, padding = self.patch_embedding(images.values), images.padding
         grids, which = images.grids.unique(dim=0, return_inverse=True)
         counts = grids.prod(dim=1)
@@ -120,7 +133,7 @@ class SigLIP2Vision(Vision):
         x = x + torch.stack(tables)[which]
         return self.pooled(x, padding if bool(padding.any()) else None)
 
-    def forward(self, images: Patches) -> Tensor:
+    def forward(self, images: Patches | Tensor) -> Tensor:
         """As `embed`."""
         return self.embed(images)
 

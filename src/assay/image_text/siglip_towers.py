@@ -125,7 +125,7 @@ class Vision(nn.Module):
         self.position_embedding = nn.Embedding(places, width)
         self.blocks = nn.ModuleList(blocks(config))
         self.post_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.head = AttentionPool(
+        self.pool = AttentionPool(
             width,
             config.num_attention_heads,
             config.intermediate_size,
@@ -137,13 +137,13 @@ class Vision(nn.Module):
     def pooled(
         self, x: Float[Tensor, "batch tokens width"], padding: Bool[Tensor, "batch tokens"] | None = None
     ) -> Float[Tensor, "batch width"]:
-        """The state that the head makes of the patches; None for `padding` where nothing is filling."""
+        """The state that the pool makes of the patches; None for `padding` where nothing is filling."""
         bias = None
         if padding is not None:
             bias = torch.zeros_like(padding, dtype=x.dtype).masked_fill(padding, -torch.inf)[:, None, None]
         for block in self.blocks:
             x = block(x, bias=bias)
-        return self.head(self.post_norm(x), padding)
+        return self.pool(self.post_norm(x), padding)
 
 
 class Text(nn.Module):
@@ -188,13 +188,13 @@ class Towers(nn.Module):
             ("vision_model.position_embedding", "vision_model.embeddings.position_embedding"),
             *block_names("vision_model", "vision_model"),
             ("vision_model.post_norm", "vision_model.post_layernorm"),
-            ("vision_model.head.probe", "vision_model.head.probe"),
-            ("vision_model.head.attention.qkv.weight", "vision_model.head.attention.in_proj_weight"),
-            ("vision_model.head.attention.qkv.bias", "vision_model.head.attention.in_proj_bias"),
-            ("vision_model.head.attention.out", "vision_model.head.attention.out_proj"),
-            ("vision_model.head.norm", "vision_model.head.layernorm"),
-            ("vision_model.head.mlp.fc1", "vision_model.head.mlp.fc1"),
-            ("vision_model.head.mlp.fc2", "vision_model.head.mlp.fc2"),
+            ("vision_model.pool.probe", "vision_model.head.probe"),
+            ("vision_model.pool.attention.qkv.weight", "vision_model.head.attention.in_proj_weight"),
+            ("vision_model.pool.attention.qkv.bias", "vision_model.head.attention.in_proj_bias"),
+            ("vision_model.pool.attention.out", "vision_model.head.attention.out_proj"),
+            ("vision_model.pool.norm", "vision_model.head.layernorm"),
+            ("vision_model.pool.mlp.fc1", "vision_model.head.mlp.fc1"),
+            ("vision_model.pool.mlp.fc2", "vision_model.head.mlp.fc2"),
             *text_names("text_model.transformer", "text_model"),
             ("text_model.head", "text_model.head"),
             ("logit_scale", "logit_scale"),

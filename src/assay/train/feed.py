@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from torch import Tensor
-
 Batch = tuple[Any, ...]
 
 
@@ -30,7 +28,7 @@ class Feed:
             return float(self.passes)
 
     def group(self, count: int, device: str) -> list[Batch] | None:
-        """The next `count` batches, their tensors on `device`; None when there are not so many any more."""
+        """The next `count` batches, on `device` what has `to`; None when there are not so many any more."""
         found = []
         for _, batch in zip(range(count), self._iterator, strict=False):
             found.append(tuple(_moved(item, device) for item in batch))
@@ -72,4 +70,4 @@ class Feed:
 
 
 def _moved(item: Any, device: str) -> Any:
-    return item.to(device, non_blocking=True) if isinstance(item, Tensor) else item
+    return item.to(device, non_blocking=True) if hasattr(item, "to") else item
