@@ -125,7 +125,9 @@ class DualEncoder(nn.Module):
             self.vision_model.train(False)
         return self
 
-    def encode_image(self, images: Tensor | Patches, keep: Tensor | None = None) -> Float[Tensor, "batch dim"]:
+    def encode_image(
+        self, images: Tensor | Patches, keep: Tensor | None = None
+    ) -> Float[Tensor, "batch dim"]:
         """Images in the common space, of any length; `keep` as in `CLIPVision.embed`."""
         return self.visual_projection(self.image_states(images, keep))
 
