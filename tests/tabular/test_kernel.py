@@ -21,6 +21,24 @@ from assay.tabular.tree import Tree
 needs_kernel = pytest.mark.skipif(kernel.library() is None, reason="no compiled kernel")
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.bool_, np.uint16])
+def test_an_address_is_where_the_first_element_is(dtype):
+    array = np.zeros((6, 5), dtype)
+    read_only = array.copy()
+    read_only.flags.writeable = False
+    for some in (
+        array,
+        array[2:],
+        array[:, 2:],
+        array[::-1],
+        array[:0],
+        array.T,
+        read_only,
+        read_only[1:, 1:],
+    ):
+        assert kernel.address(some) == some.__array_interface__["data"][0]
+
+
 def assert_same(a: Grown, b: Grown) -> None:
     for field in fields(Tree):
         x, y = getattr(a.tree, field.name), getattr(b.tree, field.name)

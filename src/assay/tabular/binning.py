@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.data.table import Column
 from assay.tabular import binning_reference
-from assay.tabular.kernel import library
+from assay.tabular.kernel import address, library
 
 # `Source` of codes.h.
 SOURCE = np.dtype(
@@ -113,11 +113,6 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item], threads: i
 
     with ThreadPoolExecutor(min(threads, len(items))) as pool:
         return list(pool.map(work, items))
-
-
-def address(array: np.ndarray) -> int:
-    """Where the elements of `array` are in memory."""
-    return array.__array_interface__["data"][0]
 
 
 def _compiled() -> ctypes.CDLL | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from assay.tabular import fixed_point_reference as twin
 from assay.tabular.fixed_point_reference import Extent, Packing
-from assay.tabular.kernel import library
+from assay.tabular.kernel import address, library
 
 Layout = Literal["packed", "wide", "classes"]
 Criterion = Literal["newton", "gini", "entropy"]
@@ -286,7 +286,7 @@ class _Packing(ctypes.Structure):
 
 
 def _address(array: np.ndarray | None) -> int | None:
-    return None if array is None else array.__array_interface__["data"][0]
+    return None if array is None else address(array)
 
 
 def _extent(values: np.ndarray, rows: np.ndarray | None) -> Extent:

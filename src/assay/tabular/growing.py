@@ -12,9 +12,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from assay.tabular import reference
-from assay.tabular.binning import address
 from assay.tabular.bins import Codes
-from assay.tabular.kernel import library
+from assay.tabular.kernel import address, library
 from assay.tabular.problem import Nodes, Problem
 from assay.tabular.reference import MASK
 
@@ -132,11 +131,11 @@ def grow(problem: Problem, threads: int) -> Nodes:
             if records is None:
                 records = Records.of(problem.codes)
                 _set_records(argument, records)
-                kernel.assay_bundle(argument, records.codes.ctypes.data)
+                kernel.assay_bundle(argument, address(records.codes))
                 _records[problem.codes] = records
         _set_records(argument, records)
     leaf = np.full(problem.codes.num_rows, -1, np.int32)
-    tree = kernel.assay_grow(argument, leaf.ctypes.data)
+    tree = kernel.assay_grow(argument, address(leaf))
     if not tree:
         raise MemoryError("no memory to grow a tree")
     try:

@@ -15,6 +15,7 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / "_kernel.so"
@@ -29,6 +30,18 @@ def library() -> ctypes.CDLL | None:
     if os.environ.get("ASSAY_NO_KERNEL") == "1" or not LIBRARY.exists():
         return None
     return ctypes.CDLL(str(LIBRARY))
+
+
+def address(array: Any) -> int:
+    """Where the elements of a NumPy array are in memory.
+
+    NumPy's own way takes ten times as long, and a tree has fifty arrays; it serves those that are read-only,
+    empty or not contiguous.
+    """
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError):
+        return array.__array_interface__["data"][0]
 
 
 def compile_kernel(output: Path = LIBRARY, folder: Path = FOLDER) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from assay.tabular.kernel import library
+from assay.tabular.kernel import address, library
 from assay.tabular.slopes import sum_by_turns
 
 Array = np.ndarray
@@ -23,7 +23,7 @@ def missed_weight(missed: Array, weight: Array) -> float:
     kernel = _compiled()
     if kernel is None:
         return sum_by_turns(weight * missed)
-    return kernel.assay_missed_weight(len(weight), missed.ctypes.data, weight.ctypes.data)
+    return kernel.assay_missed_weight(len(weight), address(missed), address(weight))
 
 
 def raise_missed(missed: Array, factor: float, weight: Array) -> None:
@@ -39,7 +39,7 @@ def raise_missed(missed: Array, factor: float, weight: Array) -> None:
         weight *= np.where(missed, factor, 1.0)
         weight /= sum_by_turns(weight)
     else:
-        kernel.assay_raise_missed(len(weight), missed.ctypes.data, factor, weight.ctypes.data)
+        kernel.assay_raise_missed(len(weight), address(missed), factor, address(weight))
 
 
 def _compiled() -> ctypes.CDLL | None:

@@ -12,7 +12,7 @@ from math import factorial
 
 import numpy as np
 
-from assay.tabular.kernel import library
+from assay.tabular.kernel import address, library
 
 Array = np.ndarray
 FURTHEST = 708.0  # beyond it exp leaves the normal numbers
@@ -228,7 +228,7 @@ def _at(array: Array | None) -> int | None:
         return None
     if not array.flags.c_contiguous:
         raise ValueError("the passes of boosting need contiguous arrays")
-    return array.__array_interface__["data"][0]
+    return address(array)
 
 
 def _compiled() -> ctypes.CDLL | None:
