@@ -43,6 +43,7 @@ from assay.tabular.tree import Tree
 
 Monitor = Callable[[int, Any], bool]
 Draw = Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]
+LEAST_WEIGHT = 2.0**-52  # of the total; a row of less would vanish
 LARGEST_EXPONENT = 700.0  # so that raised weights stay finite
 ROWS_AT_ONCE = 1 << 16  # A median needs all members' predictions of a row in memory.
 
@@ -72,7 +73,7 @@ def samme(
     if error >= 1 - 1 / num_classes:
         return Judgement(error, 0.0, None)
     vote = learning_rate * (math.log((1 - error) / error) + math.log(num_classes - 1))  # (c)
-    raise_missed(missed, math.exp(min(vote, LARGEST_EXPONENT)), distribution)  # (d), (e)
+    raise_missed(missed, math.exp(min(vote, LARGEST_EXPONENT)), LEAST_WEIGHT, distribution)  # (d), (e)
     return Judgement(error, vote, distribution)
 
 
@@ -100,7 +101,13 @@ def drucker(
         return Judgement(error, 0.0, None)
     beta = error / (1 - error)
     lowered = distribution * beta ** (learning_rate * (1 - losses))
-    return Judgement(error, learning_rate * float(np.log(1 / beta)), lowered / lowered.sum())
+    kept = _kept(lowered / lowered.sum(), distribution > 0)
+    return Judgement(error, learning_rate * float(np.log(1 / beta)), kept)
+
+
+def _kept(distribution: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Returns the weights, in place, after raising those of positive rows that would vanish."""
+    return np.maximum(distribution, LEAST_WEIGHT, out=distribution, where=positive)
 
 
 def weighted_median(values: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -158,11 +165,9 @@ class AdaBoost(Estimator):
         learner = self._learner(table, target, given)
         draw = self._drawing(table, target, given) if self.resample else None
         distribution = np.ones(len(target)) if given is None else given
-        positive, distribution = distribution > 0, distribution / distribution.sum()
-        positive = True if positive.all() else positive
+        distribution = _kept(distribution / distribution.sum(), distribution > 0)
         members, judgements = [], []
         for _ in range(self.n_estimators):
-            np.maximum(distribution, np.finfo(np.float64).eps, out=distribution, where=positive)
             own = np.random.default_rng(int(rng.integers(2**63)))
             member = learner.fit(distribution if draw is None else draw(distribution, own), own)
             judgement = self._judge(learner.predict(member), target, distribution)

@@ -99,7 +99,7 @@ def draw(total: int, size: int, rng: np.random.Generator) -> Array:
 
 def everywhere(grown: Grown, codes: Codes) -> Grown:
     """Return the tree with a leaf for every row, also for those it was not grown on."""
-    if grown.leaf.min() >= 0:
+    if grown.is_complete:
         return grown
     outside = np.flatnonzero(grown.leaf < 0)
     leaf = grown.leaf.copy()
@@ -111,9 +111,7 @@ def leaf_steps(
     loss: Loss, rows: Rows, output: int, gradient: Array, hessian: Array | None, grown: Grown
 ) -> Array:
     """Return one output's line search in every node, ``[nodes]``, over the rows the tree was grown on."""
-    seen: Any = slice(None)
-    if grown.leaf.min() < 0:
-        seen = grown.leaf >= 0
+    seen: Any = slice(None) if grown.is_complete else grown.leaf >= 0
 
     def of(values: Array | None) -> Array | None:
         return None if values is None else values[seen]

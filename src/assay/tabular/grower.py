@@ -149,6 +149,11 @@ class Grown:
     tree: Tree
     leaf: np.ndarray
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the tree was grown on all rows, so that each has a leaf."""
+        return int(self.tree.count[0]) == len(self.leaf)
+
 
 def grow(
     codes: Codes,

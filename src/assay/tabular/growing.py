@@ -134,7 +134,9 @@ def grow(problem: Problem, threads: int) -> Nodes:
                 kernel.assay_bundle(argument, address(records.codes))
                 _records[problem.codes] = records
         _set_records(argument, records)
-    leaf = np.full(problem.codes.num_rows, -1, np.int32)
+    leaf = np.empty(problem.codes.num_rows, np.int32)
+    if len(problem.statistics.rows) < len(leaf):
+        leaf.fill(-1)
     tree = kernel.assay_grow(argument, address(leaf))
     if not tree:
         raise MemoryError("no memory to grow a tree")

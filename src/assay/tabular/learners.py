@@ -94,7 +94,7 @@ class TreeLearner:
         said = self._said(member)
         by_node = said[:, 0] if self.num_classes is None else said.argmax(axis=1).astype(np.int32)
         leaf = member.leaf
-        if leaf.min() < 0:  # Rows of no weight.
+        if not member.is_complete:  # Some rows have no weight.
             leaf = np.where(leaf < 0, member.tree.apply(self.table), leaf)
         return by_node.take(leaf)
 

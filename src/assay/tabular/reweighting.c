@@ -16,8 +16,10 @@ EXPORT FOR_WIDE_VECTORS double assay_missed_weight(int64_t n, const uint8_t *mis
     return sum_of(sums);
 }
 
-/* Multiplies the weights of the rows that were missed, and divides all by their sum. */
-EXPORT FOR_WIDE_VECTORS void assay_raise_missed(int64_t n, const uint8_t *missed, double factor, double *weight)
+/* Multiplies the weights of the rows that were missed, divides all by their sum, and raises positive ones to the
+   least. */
+EXPORT FOR_WIDE_VECTORS void assay_raise_missed(int64_t n, const uint8_t *missed, double factor, double least,
+                                                double *weight)
 {
     double sums[SIDE_BY_SIDE] = {0}, block[BLOCK];
     for (int64_t first = 0; first < n; first += BLOCK) {
@@ -29,6 +31,8 @@ EXPORT FOR_WIDE_VECTORS void assay_raise_missed(int64_t n, const uint8_t *missed
         add_block(block, sums);
     }
     double sum = sum_of(sums);
-    for (int64_t i = 0; i < n; i++)
-        weight[i] /= sum;
+    for (int64_t i = 0; i < n; i++) {
+        double share = weight[i] / sum;
+        weight[i] = (share > 0) & (share < least) ? least : share;
+    }
 }

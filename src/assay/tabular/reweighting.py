@@ -26,20 +26,22 @@ def missed_weight(missed: Array, weight: Array) -> float:
     return kernel.assay_missed_weight(len(weight), address(missed), address(weight))
 
 
-def raise_missed(missed: Array, factor: float, weight: Array) -> None:
+def raise_missed(missed: Array, factor: float, least: float, weight: Array) -> None:
     """Multiply the weights of the rows that were missed, in place, and divide all by their sum.
 
     Args:
         missed: bool ``[n]``.
         factor: more than 0.
+        least: what smaller positive weights are raised to in the end.
         weight: float64 ``[n]``, contiguous; fresh memory for the result would take longer than the passes.
     """
     kernel = _compiled()
     if kernel is None:
         weight *= np.where(missed, factor, 1.0)
         weight /= sum_by_turns(weight)
+        weight[(weight > 0) & (weight < least)] = least
     else:
-        kernel.assay_raise_missed(len(weight), address(missed), factor, address(weight))
+        kernel.assay_raise_missed(len(weight), address(missed), factor, least, address(weight))
 
 
 def _compiled() -> ctypes.CDLL | None:
@@ -52,6 +54,6 @@ def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
     count, pointer, number = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
     kernel.assay_missed_weight.argtypes = [count, pointer, pointer]
     kernel.assay_missed_weight.restype = number
-    kernel.assay_raise_missed.argtypes = [count, pointer, number, pointer]
+    kernel.assay_raise_missed.argtypes = [count, pointer, number, number, pointer]
     kernel.assay_raise_missed.restype = None
     return kernel
