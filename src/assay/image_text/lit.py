@@ -1,14 +1,16 @@
 """LiT: the image tower is pretrained and locked, and only the text tower learns to say what it sees.
 
 Nothing flows back through the image tower, and without augmentation it is asked only once for each picture:
-its answers are kept, which makes a step several times cheaper.
+its answers are kept, which makes a step several times cheaper. The same is done with the pretrained part of
+the text tower. `docs/image-text.md` says how the settings were chosen and what came of them.
 
 Reference:
     Zhai, Wang, Mustafa, Steiner, Keysers, Kolesnikov, Beyer. "LiT: Zero-Shot Transfer with Locked-image text
         Tuning". CVPR 2022. arXiv:2111.07991v3
-    Implements: Section 3, "Lu": image tower locked and pretrained, text tower from scratch (or pretrained,
-        "LU"); with `locked` false "Uu", both trained.
-    Departs: image features are standardised and projected; as `clip` besides.
+    Implements: Section 3, "Lu": image tower locked and pretrained, text tower from scratch; with `locked`
+        false "Uu", both trained.
+    Departs: image features are those of all stages, standardised and projected; the text tower is partly
+        pretrained and locked too (see `sentences`); as `clip` besides.
     Verified: the image tower's weights and statistics are the same bits after training; training on kept
         features gives the weights of training on pictures.
 """
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor
 
 from assay.core.run import Run
+from assay.data.augment import uniforms
 from assay.data.pairs import Pairs
 from assay.image_text.contrast import LOG_SCALE_OF_SOFTMAX
 from assay.image_text.dual_encoder import DualEncoder
@@ -108,7 +111,8 @@ class LiT(TwoTowers):
             return self.contrast(module, tokenizer, pairs, self.inputs(pairs), loss, run)
 
         def kept(indices: np.ndarray, rng: np.random.Generator) -> Tensor:
-            view = torch.from_numpy(rng.integers(len(known), size=len(indices)))
+            draws = uniforms(int(rng.integers(2**31)), 0, indices, 1)[:, 0]  # By pair, for any rank.
+            view = torch.from_numpy((draws * len(known)).astype(np.int64))
             return known[view, torch.from_numpy(indices)]
 
         return self.contrast(

@@ -42,7 +42,7 @@ PairLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Images' and texts' features of length 1, and groups -> the loss."""
 
 _MOMENTS = 6
-_MOST_WEIGHTS = 8_000_000  # of models whose moments are kept
+_MOST_WEIGHTS = 16_000_000  # of models whose moments are kept
 
 
 @dataclass(frozen=True, kw_only=True)
