@@ -29,9 +29,35 @@ class TestAdamW:
         model = Network()
         optimizer = adamw(model, 1e-3, weight_decay=0.1)
         kept = names_in(optimizer, model, lambda group: group["weight_decay"] == 0)
-        assert kept == {name for name, p in model.named_parameters() if p.ndim < 2}
+        vectors = {name for name, p in model.named_parameters() if p.ndim < 2}
+        assert kept == vectors | {"position", "class_token"}
         decayed = names_in(optimizer, model, lambda group: group["weight_decay"] == 0.1)
         assert decayed | kept == {name for name, _ in model.named_parameters()}
+
+    @pytest.mark.parametrize("make", [lambda m: adamw(m, 0.1, weight_decay=0.3), lambda m: muon(m, 0.1, 0.1)])
+    def test_tokens_and_tables_of_positions_are_not_decayed(self, make):
+        class Tower(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.cls_token = nn.Parameter(torch.zeros(1, 1, 4))
+                self.latents = nn.Parameter(torch.zeros(1, 6, 4))
+                self.pos_embed = nn.Parameter(torch.zeros(1, 9, 4))
+                self.position_embedding = nn.Embedding(9, 4)
+                self.relative_position_bias_table = nn.Parameter(torch.zeros(9, 2))
+                self.class_embedding = nn.Parameter(torch.zeros(4))
+                self.patch_embedding = nn.Conv2d(3, 4, 2)
+                self.token_embedding = nn.Embedding(7, 4)
+                self.one_output = nn.Linear(4, 1)
+                self.composition = nn.Linear(4, 4)  # No position: words are compared whole.
+
+        model = Tower()
+        decayed = names_in(make(model), model, lambda group: group["weight_decay"] > 0 or group.get("muon"))
+        assert decayed == {
+            "patch_embedding.weight",
+            "token_embedding.weight",
+            "one_output.weight",
+            "composition.weight",
+        }
 
     def test_named_parts_are_not_decayed_either(self):
         model = Network()
@@ -80,8 +106,7 @@ class TestMuon:
         for group in optimizer.param_groups:
             assert group["lr"] == (0.02 if group["muon"] else 1e-3)
         decayed = names_in(optimizer, model, lambda g: not g["muon"] and g["weight_decay"] == 0.3)
-        assert "head.weight" in decayed
-        assert "norm.weight" not in decayed
+        assert decayed == {"token_embedding.weight", "patch_embed.weight", "head.weight"}
 
     def test_names_can_be_excluded(self):
         model = Network()

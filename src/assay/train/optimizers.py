@@ -10,17 +10,10 @@ from assay.train.muon import Muon, Scale
 
 Named = tuple[str, nn.Parameter]
 
-_OUTER = {
-    "embed",
-    "embedding",
-    "embeddings",
-    "embedder",
-    "position",
-    "positional",
-    "pos",
-    "head",
-    "classifier",
-}
+_POSITION = {"position", "positional", "pos"}
+"""Words in the name of a table of positions."""
+
+_OUTER = _POSITION | {"embed", "embedding", "embeddings", "embedder", "head", "classifier"}
 """Words in a parameter's name that mark the input or the output of a network."""
 
 
@@ -33,12 +26,15 @@ def adamw(
     eps: float = 1e-8,
     no_decay: Sequence[str] = (),
 ) -> torch.optim.AdamW:
-    """AdamW over what is trained, without decay of gains, biases and other vectors and scalars.
+    """AdamW over what is trained, without decay of what no activation is multiplied by.
+
+    That is gains, biases and other vectors and scalars; tokens and tables that every row of a batch gets, of
+    shape [1, count, width]; and tables of positions, which have the word position or pos in their name.
 
     Args:
         model: a module, its named parameters, or bare parameters. Frozen ones are left out.
         lr: learning rate, above 0.
-        weight_decay: of tensors with two dimensions or more.
+        weight_decay: of all others.
         betas: decay of the running means of the gradient and of its square.
         eps: added to the root of the latter.
         no_decay: names, or parts of names between dots, that are not decayed either.
@@ -74,7 +70,7 @@ def muon(
         adam_lr: of AdamW.
         momentum: of Muon.
         weight_decay: of the hidden matrices.
-        adam_weight_decay: of what else has two dimensions or more.
+        adam_weight_decay: of what else `adamw` decays.
         adam_betas: of AdamW.
         scale: how Muon's steps depend on a matrix's shape; see `Muon`.
         exclude: names, or parts of names between dots, that go to AdamW in any case.
@@ -120,9 +116,16 @@ def _by_decay(named: Iterable[Named], decay: float, no_decay: Sequence[str]) -> 
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in named:
-        (decayed if parameter.ndim >= 2 and not _named(name, no_decay) else others).append(parameter)
+        decays = _multiplies(name, parameter) and not _named(name, no_decay)
+        (decayed if decays else others).append(parameter)
     groups = [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def _multiplies(name: str, parameter: Tensor) -> bool:
+    """Whether activations are multiplied by it; to some it is only added."""
+    of_every_row = parameter.ndim == 3 and len(parameter) == 1
+    return parameter.ndim >= 2 and not of_every_row and not _words(name) & _POSITION
 
 
 def _is_matrix(parameter: Tensor) -> bool:
