@@ -29,5 +29,5 @@ def forward(operands: Operands, out: Tensor, lse: Tensor, sizes: Sizes) -> None:
             for columns in operands.pattern.by_rows(rows, nq, nk, sizes.columns):
                 scores = operands.scores(queries, operands.keys(heads, columns), heads, rows, columns)
                 state.absorb(scores, operands.values(heads, columns))
-            out[slices(heads), slices(rows)] = state.output()
+            state.output(out[slices(heads), slices(rows)])
             lse[slices(heads), slices(rows)] = state.lse()

@@ -47,5 +47,5 @@ def forward(
                 waiting = narrowed(state.weigh(scores)), operands.values(heads, columns)
             if waiting is not None:
                 state.add(*waiting)
-            out[slices(heads), slices(rows)] = state.output()
+            state.output(out[slices(heads), slices(rows)])
             lse[slices(heads), slices(rows)] = state.lse()

@@ -92,9 +92,9 @@ class State:
         """The state of some rows, in the same memory."""
         return State(self.m[:, rows], self.l[:, rows], self.o[:, rows])
 
-    def output(self) -> Tensor:
-        """The weighted mean of the values, zero for a row that has seen none."""
-        return self.o / self.l.clamp(min=1.0)  # The greatest score alone adds 1.
+    def output(self, out: Tensor | None = None) -> Tensor:
+        """The weighted mean of the values, zero for a row that has seen none; in `out` if there is one."""
+        return torch.div(self.o, self.l.clamp(min=1.0), out=out)  # The greatest score alone adds 1.
 
     def lse(self) -> Tensor:
         """The natural logarithm of the sum of the scores' exponentials, [heads, rows]."""
@@ -159,4 +159,5 @@ def forward(operands: Operands, out: Tensor, lse: Tensor, sizes: Sizes) -> None:
         for columns in blocks(range(operands.nk), sizes.columns):
             scores = operands.scores(queries, operands.keys(heads, columns), heads, rows, columns)
             state.absorb(scores, operands.values(heads, columns))
-        out[slices(heads)], lse[slices(heads)] = state.output(), state.lse()
+        state.output(out[slices(heads)])
+        lse[slices(heads)] = state.lse()

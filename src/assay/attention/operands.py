@@ -36,8 +36,8 @@ class Sizes:
         rows, columns: at least 1.
     """
 
-    rows: int = 512
-    columns: int = 512
+    rows: int = 1024
+    columns: int = 256
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.columns < 1:
@@ -85,11 +85,11 @@ class Operands:
 
     def keys(self, heads: range, columns: range) -> Tensor:
         """[heads, columns, D]."""
-        return self._k[:, slices(columns)][self.sources(heads)].to(self.dtype)
+        return self._k[self.sources(heads), slices(columns)].to(self.dtype)
 
     def values(self, heads: range, columns: range) -> Tensor:
         """[heads, columns, Dv]."""
-        return self._v[:, slices(columns)][self.sources(heads)].to(self.dtype)
+        return self._v[self.sources(heads), slices(columns)].to(self.dtype)
 
     def product(self, left: Tensor, right: Tensor, *, scratch: int = 0) -> Tensor:
         """left right' of each head, in memory that the next product with this number overwrites."""

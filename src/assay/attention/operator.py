@@ -119,6 +119,9 @@ def apply(q: Tensor, k: Tensor, v: Tensor, pattern: Pattern, plan: Plan) -> tupl
     """out and lse by the plan's schedule; gradients reach q, k, v and the bias."""
     functions = pattern.mask_mod is not None or pattern.score_mod is not None
     if functions or not torch.compiler.is_compiling():
+        learned = (x for x in (q, k, v, pattern.bias) if x is not None and x.requires_grad)
+        if not torch.is_grad_enabled() or next(learned, None) is None:
+            return compute.forward(q, k, v, pattern, plan)
         return _Attention.apply(q, k, v, pattern.bias, pattern, plan)  # type: ignore[return-value]
     return operator(
         q,
