@@ -119,6 +119,12 @@ def test_what_must_be_above_zero_is_named(name):
         TwoTowers(**{name: 0})
 
 
+@pytest.mark.parametrize("tags", [-0.1, 1.5])
+def test_a_share_of_tags_is_a_share(tags):
+    with pytest.raises(ValueError, match=rf"expected tags in \[0, 1\], got {tags}"):
+        TwoTowers(tags=tags)
+
+
 def test_two_precisions_train_to_nearly_the_same(pairs, small):
     losses = []
     for precision in ("fp32", "bf16"):
