@@ -61,6 +61,14 @@ void *arena_zeros(Arena *arena, size_t bytes)
     return memset(arena_take(arena, bytes), 0, bytes);
 }
 
+void *arena_enlarged(Arena *arena, const void *array, int64_t length, int64_t capacity, size_t size)
+{
+    void *larger = arena_take(arena, (size_t)capacity * size);
+    if (length)
+        memcpy(larger, array, (size_t)length * size);
+    return larger;
+}
+
 static void free_slabs(Slab *slab)
 {
     while (slab) {

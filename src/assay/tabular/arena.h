@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -15,6 +16,8 @@ typedef struct {
 void arena_begin(Arena *arena);
 void *arena_take(Arena *arena, size_t bytes); /* undefined content */
 void *arena_zeros(Arena *arena, size_t bytes);
+/* A larger array with the same content. */
+void *arena_enlarged(Arena *arena, const void *array, int64_t length, int64_t capacity, size_t size);
 void arena_end(Arena *arena);
 
 #pragma GCC visibility pop

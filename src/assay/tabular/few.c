@@ -9,8 +9,6 @@ enum {
     UP_TO = 1 << 30,           /* farther than codes are apart */
 };
 
-#define EXACT (1 << 26) /* the squares of smaller weights are exact in float64 */
-
 typedef int32_t Shorts __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef int64_t Ints __attribute__((vector_size(8 * LANES), aligned(8)));
 typedef double Doubles __attribute__((vector_size(8 * LANES), aligned(8)));
@@ -63,7 +61,7 @@ static void sort_by_label(Few *few)
 
 bool fits_few(const Few *few, int32_t count, const int64_t *sums)
 {
-    return few->suits && count <= FEW_ROWS && (few->p->layout == PACKED || weight_of(few->p, sums) < EXACT);
+    return few->suits && count <= FEW_ROWS && (few->p->layout == PACKED || has_exact_squares(few->p, sums));
 }
 
 void begin_few(Few *few, int32_t *rows, int32_t count, const int64_t *sums)

@@ -76,6 +76,16 @@ static inline int64_t *sums_of(const Grower *g, int32_t node)
     return g->tree->sums[node / CHUNK_NODES] + node % CHUNK_NODES * g->words;
 }
 
+/* -- nodes.c -------------------------------------------------------------------------------------------------- */
+
+int32_t add_node(Grower *g, int32_t begin, int32_t count, int32_t depth, uint64_t key);
+
+/* Adds the children, right and left, of a node whose first `left` rows go left. */
+void add_children(Grower *g, int32_t index, const Split *split, int32_t left, int32_t nodes[2]);
+
+/* Writes the leaf of every row that counts. */
+void note_leaves(const Grower *g, int32_t *leaf);
+
 /* -- children.c ----------------------------------------------------------------------------------------------- */
 
 void allocate_children(Grower *g);

@@ -28,7 +28,6 @@ import numpy as np
 
 from assay.tabular import fixed_point, growing
 from assay.tabular.bins import Codes
-from assay.tabular.fixed_point import Statistics
 from assay.tabular.problem import Nodes, Problem, bin_layout
 from assay.tabular.reference import grow as grow_in_numpy
 from assay.tabular.tree import Tree
@@ -190,7 +189,7 @@ def grow(
         raise ValueError(f"threads must be at least 1, got {threads}")
     problem = _problem(codes, target, limits, rows, features, seed)
     nodes = grow_in_numpy(problem) if reference else growing.grow(problem, threads)
-    return Grown(_tree(target, problem.statistics, nodes), nodes.leaf)
+    return Grown(_tree(target, nodes), nodes.leaf)
 
 
 def _problem(
@@ -282,16 +281,9 @@ def _class_arrays(target: Classes, num_rows: int) -> tuple[np.ndarray, np.ndarra
     return labels, _array("weights", target.weights, np.float64, num_rows)
 
 
-def _tree(target: Newton | Classes, statistics: Statistics, nodes: Nodes) -> Tree:
-    if isinstance(target, Newton):
-        weight = nodes.sums[:, 1].copy()
-        value = _newton_step(target, nodes.sums[:, 0], weight)[:, None]
-    else:
-        value = nodes.sums
-        if statistics.layout != "classes":  # weights of class 1 and of both
-            value = np.column_stack([value[:, 1] - value[:, 0], value[:, 0]])
-        weight = value.sum(axis=1)
-        value /= weight[:, None]
+def _tree(target: Newton | Classes, nodes: Nodes) -> Tree:
+    is_newton = isinstance(target, Newton)
+    value = _newton_step(target, nodes.value, nodes.weight[:, None]) if is_newton else nodes.value
     return Tree(
         feature=nodes.feature,
         threshold=nodes.threshold,
@@ -300,7 +292,7 @@ def _tree(target: Newton | Classes, statistics: Statistics, nodes: Nodes) -> Tre
         categories=nodes.categories,
         category_offsets=nodes.category_offsets,
         gain=nodes.gain,
-        weight=weight,
+        weight=nodes.weight,
         count=nodes.count,
         value=value,
     )

@@ -26,7 +26,7 @@ LAYOUT = (
 )  # fmt: skip
 NODES = (
     "feature", "left", "categories", "category_offsets", "count", "missing_left", "threshold", "gain",
-    "sums",
+    "weight", "value",
 )  # fmt: skip
 POINTERS = ("columns", "records", *BUNDLES, *LAYOUT, "features", "rows", "first", "second")
 
@@ -144,7 +144,6 @@ def grow(problem: Problem, threads: int) -> Nodes:
         num_nodes, num_classes = tree.contents.num_nodes, problem.statistics.num_classes
         if tree.contents.num_categories >= 2**31:
             raise MemoryError("the splits of a tree list more categories than can be counted")
-        numbers = num_classes if problem.statistics.layout == "classes" else 2
         nodes = Nodes(
             feature=np.empty(num_nodes, np.int32),
             left=np.empty(num_nodes, np.int32),
@@ -154,7 +153,8 @@ def grow(problem: Problem, threads: int) -> Nodes:
             category_offsets=np.empty(num_nodes + 1, np.int32),
             gain=np.empty(num_nodes),
             count=np.empty(num_nodes, np.int32),
-            sums=np.empty((num_nodes, numbers)),
+            weight=np.empty(num_nodes),
+            value=np.empty((num_nodes, num_classes or 1)),
             leaf=leaf,
         )
         pointers = _Nodes(*(address(getattr(nodes, name)) for name in NODES))

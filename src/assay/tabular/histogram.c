@@ -136,6 +136,7 @@ int64_t allocate_cells(const Problem *p, Arena *arena, Cells *c)
     c->codes = arena_take(arena, present * sizeof *c->codes);
     c->cells = arena_zeros(arena, (present * words + LANES) * sizeof *c->cells);
     c->table = arena_zeros(arena, (p->width == 1 ? TABLES : 1) * codes * words * sizeof *c->table);
+    c->seen = arena_zeros(arena, (codes / 8 + 1) * 8);
     c->bits = arena_zeros(arena, (codes / 64 + 1) * sizeof *c->bits);
     c->summary = arena_zeros(arena, (codes / 4096 + 1) * sizeof *c->summary);
     return (int64_t)present;
@@ -246,8 +247,21 @@ int32_t cells_of_histogram(const Problem *p, Cells *c, int32_t feature, const in
     return present;
 }
 
+/* Marks the codes, which are bytes, that were seen: eight bits of eight bytes at a time. */
+static void mark_seen(Cells *c, int32_t num_bins)
+{
+    for (int32_t i = 0; i <= num_bins / 8; i++) {
+        uint64_t seen;
+        memcpy(&seen, c->seen + 8 * i, sizeof seen);
+        c->bits[i / 8] |= (seen * 0x0102040810204080) >> 56 << i % 8 * 8;
+    }
+    for (int32_t i = 0; i <= num_bins / 64; i++)
+        c->summary[0] |= (uint64_t)(c->bits[i] != 0) << i;
+    memset(c->seen, 0, (size_t)num_bins + 1);
+}
+
 /* Empties the cells whose codes were marked. */
-static int32_t take_marked(Cells *c, int32_t num_bins, int32_t words)
+INLINE int32_t take_marked(Cells *c, int32_t num_bins, int32_t words)
 {
     int32_t present = 0;
     for (int32_t high = 0; high <= num_bins / 4096; high++) {
@@ -257,7 +271,8 @@ static int32_t take_marked(Cells *c, int32_t num_bins, int32_t words)
                 int32_t code = middle * 64 + __builtin_ctzll(bits);
                 int64_t *cell = c->table + (int64_t)code * words;
                 present = append(c, present, code, cell, words);
-                memset(cell, 0, (size_t)words * sizeof *cell);
+                for (int32_t w = 0; w < words; w++)
+                    cell[w] = 0;
             }
             c->bits[middle] = 0;
         }
@@ -274,7 +289,9 @@ INLINE void add_feature(const Problem *p, Cells *c, int32_t feature, const NodeR
     for (int64_t i = 0; i < node->count; i++) {
         uint32_t code = code_at(column, node->rows[i], width);
         add_target(p, c->table + (int64_t)code * (layout == PACKED ? 1 : words), node->first, node->second, i, layout);
-        if (mark) {
+        if (mark && width == 1) {
+            c->seen[code] = 1;
+        } else if (mark) {
             c->bits[code / 64] |= 1ull << code % 64;
             c->summary[code / 4096] |= 1ull << code / 64 % 64;
         }
@@ -300,19 +317,29 @@ FOR_WIDE_VECTORS static void add_tables(int64_t *tables, int32_t size)
             tables[i] += tables[t * size + i];
 }
 
-static void add_by_turns(const Problem *p, Cells *c, int32_t feature, const NodeRows *node)
+INLINE void add_by_turns_of(const Problem *p, Cells *c, int32_t feature, const NodeRows *node, int32_t layout)
 {
     const uint8_t *column = (const uint8_t *)p->columns + (int64_t)feature * p->num_rows;
-    const int32_t *targets = node->first, *rows = node->rows;
-    int32_t size = p->num_bins[feature] + 1;
-    int64_t i = 0;
-    for (; i + TABLES <= node->count; i += TABLES)
-        for (int32_t t = 0; t < TABLES; t++)
-            c->table[t * size + column[rows[i + t]]] += widen(targets[i + t]);
-    for (; i < node->count; i++)
-        c->table[column[rows[i]]] += widen(targets[i]);
-    add_tables(c->table, size);
-    memset(c->table + size, 0, (size_t)(TABLES - 1) * (size_t)size * sizeof *c->table);
+    int32_t words = layout == PACKED ? 1 : words_per_cell(p), size = (p->num_bins[feature] + 1) * words;
+    int64_t i = 0, count = node->count;
+    int64_t *table = c->table;
+    for (; i + TABLES <= count; i += TABLES)
+        for (int32_t t = 0; t < TABLES; t++) {
+            int64_t *cell = table + t * size + column[node->rows[i + t]] * words;
+            add_target(p, cell, node->first, node->second, i + t, layout);
+        }
+    for (; i < count; i++)
+        add_target(p, table + column[node->rows[i]] * words, node->first, node->second, i, layout);
+    add_tables(table, size);
+    memset(table + size, 0, (size_t)(TABLES - 1) * (size_t)size * sizeof *table);
+}
+
+static void add_by_turns(const Problem *p, Cells *c, int32_t feature, const NodeRows *node)
+{
+    if (p->layout == PACKED)
+        add_by_turns_of(p, c, feature, node, PACKED);
+    else
+        add_by_turns_of(p, c, feature, node, CLASSES);
 }
 
 int32_t cells_of_rows(const Problem *p, Cells *c, int32_t feature, const NodeRows *node)
@@ -320,9 +347,11 @@ int32_t cells_of_rows(const Problem *p, Cells *c, int32_t feature, const NodeRow
     int32_t words = words_per_cell(p), num_bins = p->num_bins[feature];
     if (node->count * 2 < num_bins) {
         add_and_mark(p, c, feature, node);
-        return take_marked(c, num_bins, words);
+        if (p->width == 1)
+            mark_seen(c, num_bins);
+        return words == 1 ? take_marked(c, num_bins, 1) : take_marked(c, num_bins, words);
     }
-    if (p->width == 1 && p->layout == PACKED && node->count > 4 * num_bins)
+    if (p->width == 1 && p->layout != WIDE && node->count > 4 * num_bins * words)
         add_by_turns(p, c, feature, node);
     else
         add_only(p, c, feature, node);

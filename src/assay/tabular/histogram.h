@@ -14,12 +14,13 @@ typedef struct {
     const void *first, *second;
 } NodeRows;
 
-/* The cells of one feature that are not zero, by ascending code. `table`, `bits` and `summary` are zero between
+/* The cells of one feature that are not zero, by ascending code. `table`, `seen`, `bits` and `summary` are zero between
    calls. */
 typedef struct {
     int32_t *codes;
     int64_t *cells;
     int64_t *table;
+    uint8_t *seen; /* codes that are bytes */
     uint64_t *bits, *summary;
 } Cells;
 

@@ -52,7 +52,7 @@ typedef struct {
 typedef struct {
     int32_t *feature, *left, *categories, *category_offsets, *count;
     uint8_t *missing_left;
-    double *threshold, *gain, *sums;
+    double *threshold, *gain, *weight, *value;
 } Nodes;
 
 /* A cell is `words` 64-bit integers: packed, gradient << 32 | hessian; wide, gradient, hessian, count; classes, the

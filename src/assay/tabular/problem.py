@@ -72,7 +72,8 @@ class Nodes:
     Args:
         feature, left, missing_left, threshold: as in `Tree`; and likewise categories,
             category_offsets, gain, count.
-        sums: float64[nodes, 2 or K], gradient and hessian, or the weight of every class.
+        weight: float64[nodes], the sum of the hessian, or of the weights.
+        value: float64[nodes, 1 or K], the sum of the gradient, or the share of every class.
         leaf: int32[rows of the table], the node every row ended in; -1 for rows that do not count.
     """
 
@@ -84,7 +85,8 @@ class Nodes:
     category_offsets: np.ndarray
     gain: np.ndarray
     count: np.ndarray
-    sums: np.ndarray
+    weight: np.ndarray
+    value: np.ndarray
     leaf: np.ndarray
 
 

@@ -307,8 +307,7 @@ class _Grower:
                 categories[index] = np.flatnonzero(split.codes_left[layout.category_bins[begin:end]])
             else:
                 thresholds[index] = self._threshold(nodes[index], split)
-        statistics = self.problem.statistics
-        units = statistics.units[1] if statistics.layout == "classes" else np.array(statistics.units)
+        weight, value = self._outputs()
         return Nodes(
             feature=np.array([-1 if split is None else split.feature for split in inner], np.int32),
             left=np.array([node.left for node in nodes], np.int32),
@@ -318,9 +317,22 @@ class _Grower:
             category_offsets=np.cumsum([0, *map(len, categories)], dtype=np.int32),
             gain=np.array([0.0 if split is None else split.gain for split in inner]),
             count=np.array([len(node.rows) for node in nodes], np.int32),
-            sums=np.array([node.sums[:-1] for node in nodes]) * units,
+            weight=weight,
+            value=value,
             leaf=self.leaf,
         )
+
+    def _outputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The weight of every node, and the sum of the gradient or the share of every class."""
+        statistics = self.problem.statistics
+        sums = np.array([node.sums[:-1] for node in self.nodes])
+        weight = np.array([self.scorer.weight(node.sums) for node in self.nodes]) * statistics.units[1]
+        if statistics.layout == "classes":
+            return weight, sums * statistics.units[1] / weight[:, None]
+        first = sums[:, :1] * statistics.units[0]
+        if statistics.criterion == "newton":
+            return weight, first
+        return weight, np.hstack([weight[:, None] - first, first]) / weight[:, None]
 
     def _threshold(self, node: Node, split: Split) -> float:
         """Where every bin is one value: amid the node's own neighbours, or what was drawn between them.

@@ -258,11 +258,53 @@ static bool large_enough(const Problem *p, const int64_t *sums)
     return weight >= p->min_weight && (p->counted ? sums[p->num_classes] : weight) >= p->min_samples_leaf;
 }
 
+/* The weights of some candidates, the sums over classes of their squares, and of their products with the node's. */
+static void sum_squares(const Problem *p, const int64_t *left, int32_t count, const int64_t *missing,
+                        const int64_t *sums, const Scratch *to)
+{
+    for (int32_t i = 0; i < count; i++, left += p->num_classes) {
+        int64_t weight = 0, squares = 0, products = 0;
+        for (int32_t k = 0; k < p->num_classes; k++) {
+            int64_t one = left[k] + (missing ? missing[k] : 0);
+            weight += one;
+            squares += one * one;
+            products += one * sums[k];
+        }
+        to->weights[i] = (double)weight;
+        to->squares[i] = (double)squares;
+        to->products[i] = (double)products;
+    }
+}
+
+FOR_WIDE_VECTORS static void score_squares(const Scratch *from, int32_t count, double weight, double squares,
+                                           double least)
+{
+    for (int32_t i = 0; i < count; i++) {
+        double other = weight - from->weights[i], both = squares - 2 * from->products[i] + from->squares[i];
+        double score = from->squares[i] / from->weights[i] + both / other;
+        from->score[i] = from->weights[i] >= least && other >= least ? score : -INFINITY;
+    }
+}
+
+bool has_exact_squares(const Problem *p, const int64_t *sums)
+{
+    return p->criterion == GINI && p->units[1] == 1 && !p->counted && weight_of(p, sums) < EXACT;
+}
+
 static void score_classes(const Problem *p, const int64_t *left, int32_t count, const int64_t *missing,
-                          const int64_t *sums, int64_t *spare, double *score)
+                          const int64_t *sums, const Scratch *scratch)
 {
     int32_t words = words_per_cell(p);
-    int64_t *one = spare, *other = spare + words;
+    double *score = scratch->score;
+    if (has_exact_squares(p, sums)) {
+        int64_t squares = 0, least = p->min_weight > p->min_samples_leaf ? p->min_weight : p->min_samples_leaf;
+        for (int32_t k = 0; k < p->num_classes; k++)
+            squares += sums[k] * sums[k];
+        sum_squares(p, left, count, missing, sums, scratch);
+        score_squares(scratch, count, (double)weight_of(p, sums), (double)squares, (double)least);
+        return;
+    }
+    int64_t *one = scratch->sums, *other = scratch->sums + words;
     for (int32_t i = 0; i < count; i++, left += words) {
         for (int32_t w = 0; w < words; w++) {
             one[w] = left[w] + (missing ? missing[w] : 0);
@@ -297,13 +339,6 @@ FOR_WIDE_VECTORS static Top first_of_highest(const double *score, int32_t count)
     return top;
 }
 
-Top highest_score(const Scratch *scratch, int32_t count)
-{
-    for (int32_t i = count; i < count + LANES; i++) /* what was scored beyond the candidates does not count */
-        scratch->score[i] = -INFINITY;
-    return first_of_highest(scratch->score, count);
-}
-
 Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
                    const int64_t *missing, const int64_t *sums)
 {
@@ -313,8 +348,10 @@ Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left
     else if (p->layout == WIDE)
         score_wide(p, left, count, missing, sums, score);
     else
-        score_classes(p, left, count, missing, sums, scratch->sums, score);
-    return highest_score(scratch, count);
+        score_classes(p, left, count, missing, sums, scratch);
+    for (int32_t i = count; i < count + LANES; i++) /* what was scored beyond the candidates does not count */
+        score[i] = -INFINITY;
+    return first_of_highest(score, count);
 }
 
 void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, Scratch *scratch)
@@ -322,6 +359,10 @@ void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, S
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (p->criterion == ENTROPY)
         pthread_once(&once, fill_known_terms);
-    scratch->score = arena_take(arena, (size_t)(most_candidates + 2 * LANES) * sizeof *scratch->score);
+    size_t numbers = (size_t)(most_candidates + 2 * LANES), of_classes = p->layout == CLASSES ? numbers : 0;
+    scratch->score = arena_take(arena, numbers * sizeof *scratch->score);
+    scratch->weights = arena_take(arena, of_classes * sizeof *scratch->weights);
+    scratch->squares = arena_take(arena, of_classes * sizeof *scratch->squares);
+    scratch->products = arena_take(arena, of_classes * sizeof *scratch->products);
     scratch->sums = arena_take(arena, 2 * (size_t)words_per_cell(p) * sizeof *scratch->sums);
 }

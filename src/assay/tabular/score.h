@@ -15,7 +15,7 @@ typedef struct {
 } Top;
 
 typedef struct {
-    double *score;
+    double *score, *weights, *squares, *products;
     int64_t *sums;
 } Scratch;
 
@@ -26,8 +26,10 @@ void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, S
 Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
                    const int64_t *missing, const int64_t *sums);
 
-/* The best of candidates whose scores are in the scratch. */
-Top highest_score(const Scratch *scratch, int32_t count);
+#define EXACT (1 << 26) /* the squares of smaller weights are exact in float64 */
+
+/* Whether all sums of the squared weights of classes are whole numbers, and exact in float64. */
+bool has_exact_squares(const Problem *p, const int64_t *sums);
 
 /* The score of one split into packed sums; minus infinity if it is not allowed. */
 double score_of_split(const Problem *p, int64_t left, int64_t whole);

@@ -154,6 +154,19 @@ bool preferred(double score, int32_t feature, const Split *to)
     return to->feature < 0 || score > to->score || (score == to->score && feature < to->feature);
 }
 
+/* Adds to each cell the one before. */
+static void add_up(int64_t *cells, int64_t count, int32_t words)
+{
+    if (words == 1) {
+        int64_t sum = 0;
+        for (int64_t i = 0; i < count; i++)
+            cells[i] = sum += cells[i];
+        return;
+    }
+    for (int64_t i = words; i < count * words; i++)
+        cells[i] += cells[i - words];
+}
+
 void search_feature(const Problem *p, Search *s, Split *best, int32_t feature, int32_t count, const int64_t *sums,
                     uint64_t key)
 {
@@ -182,8 +195,7 @@ void search_feature(const Problem *p, Search *s, Split *best, int32_t feature, i
     }
     if (!onehot) {
         int32_t summed = p->random_thresholds ? drawn_codes : count;
-        for (int64_t i = words; i < (int64_t)summed * words; i++)
-            cells[i] += cells[i - words];
+        add_up(cells, summed, words);
         if (p->random_thresholds)
             memmove(cells, cells + (int64_t)(summed - 1) * words, (size_t)words * sizeof *cells);
     }

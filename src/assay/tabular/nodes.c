@@ -1,0 +1,124 @@
+/* The nodes of a tree: how they are added, and copied out. */
+#include "grower.h"
+
+#include <math.h>
+#include <string.h>
+
+int32_t add_node(Grower *g, int32_t begin, int32_t count, int32_t depth, uint64_t key)
+{
+    Tree *tree = g->tree;
+    if (tree->num_nodes % CHUNK_NODES == 0) {
+        int64_t chunk = tree->num_nodes / CHUNK_NODES;
+        tree->nodes[chunk] = arena_take(g->arena, CHUNK_NODES * sizeof **tree->nodes);
+        tree->sums[chunk] = arena_take(g->arena, CHUNK_NODES * (size_t)g->words * sizeof **tree->sums);
+    }
+    *node_at(tree, tree->num_nodes) = (Node){.threshold = NAN, .begin = begin, .count = count, .key = key,
+                                             .depth = depth, .feature = -1, .left = -1};
+    return (int32_t)tree->num_nodes++;
+}
+
+/* Where every bin is one value: the middle of the node's own neighbours, or what was drawn between them. Without a
+   neighbour, the split parts known values from missing ones, at infinity. */
+static double threshold_of(const Problem *p, const Split *split)
+{
+    int64_t first = p->high_offsets[split->feature];
+    if (!p->is_exact[split->feature] || split->above < 0)
+        return p->edges[first + split->cut];
+    if (!isnan(split->drawn))
+        return split->drawn;
+    double below = p->highs[first + split->below], above = p->highs[first + split->above];
+    double middle = below / 2 + above / 2;
+    return middle >= below && middle < above ? middle : below;
+}
+
+/* Lists the categories whose bins go left; one without a training row has the bin of missing values. */
+static void note_categories(Grower *g, Node *node, int32_t feature)
+{
+    Tree *tree = g->tree;
+    int64_t first = g->p->category_offsets[feature], count = g->p->category_offsets[feature + 1] - first;
+    if (tree->num_categories + count > g->category_capacity) {
+        g->category_capacity = 2 * (tree->num_categories + count);
+        tree->categories =
+            arena_enlarged(g->arena, tree->categories, tree->num_categories, g->category_capacity, sizeof *tree->categories);
+    }
+    int32_t *categories = tree->categories + tree->num_categories;
+    for (int32_t category = 0; category < count; category++) {
+        categories[node->num_categories] = category;
+        node->num_categories += g->partition.goes_left[g->p->category_bins[first + category]];
+    }
+    node->categories_begin = tree->num_categories;
+    tree->num_categories += node->num_categories;
+}
+
+void add_children(Grower *g, int32_t index, const Split *split, int32_t left, int32_t nodes[2])
+{
+    Node parent = *node_at(g->tree, index);
+    parent.feature = split->feature;
+    parent.gain = split->gain;
+    parent.missing_left = split->missing_left;
+    if (split->cut < 0)
+        note_categories(g, &parent, split->feature);
+    else
+        parent.threshold = threshold_of(g->p, split);
+    parent.left = nodes[1] = add_node(g, parent.begin, left, parent.depth + 1, mix(parent.key ^ 1));
+    nodes[0] = add_node(g, parent.begin + left, parent.count - left, parent.depth + 1, mix(parent.key ^ 2));
+    *node_at(g->tree, index) = parent;
+    const int64_t *whole = sums_of(g, index);
+    int64_t *left_sums = sums_of(g, nodes[1]), *right_sums = sums_of(g, nodes[0]);
+    for (int32_t w = 0; w < g->words; w++) {
+        left_sums[w] = split->sums[w];
+        right_sums[w] = whole[w] - split->sums[w];
+    }
+}
+
+void note_leaves(const Grower *g, int32_t *leaf)
+{
+    for (int64_t i = 0; i < g->tree->num_nodes; i++) {
+        const Node *node = node_at(g->tree, i);
+        if (node->feature < 0)
+            for (int64_t j = 0; j < node->count; j++)
+                leaf[g->order[node->begin + j]] = (int32_t)i;
+    }
+}
+
+/* The sum of the gradients, or the share of each class. */
+static void copy_value(const Problem *p, const int64_t *sums, double weight, double *value)
+{
+    if (p->layout == CLASSES) {
+        for (int32_t k = 0; k < p->num_classes; k++)
+            value[k] = (double)sums[k] * p->units[1] / weight;
+        return;
+    }
+    double gradient = (double)(p->layout == PACKED ? packed_gradient(sums[0]) : sums[0]) * p->units[0];
+    if (p->criterion == NEWTON) {
+        value[0] = gradient;
+    } else {
+        value[0] = (weight - gradient) / weight;
+        value[1] = gradient / weight;
+    }
+}
+
+/* Copies a tree out, one array for each of its properties. */
+EXPORT void assay_copy_tree(const Problem *p, const Tree *tree, const Nodes *to)
+{
+    int32_t words = words_per_cell(p), num_values = p->criterion == NEWTON ? 1 : p->num_classes;
+    int64_t num_categories = 0;
+    for (int64_t i = 0; i < tree->num_nodes; i++) {
+        const Node *node = node_at(tree, i);
+        to->feature[i] = node->feature;
+        to->left[i] = node->left;
+        to->missing_left[i] = node->missing_left;
+        to->threshold[i] = node->threshold;
+        to->gain[i] = node->gain;
+        to->count[i] = node->count;
+        to->category_offsets[i] = (int32_t)num_categories;
+        if (node->num_categories)
+            memcpy(to->categories + num_categories, tree->categories + node->categories_begin,
+                   (size_t)node->num_categories * sizeof *to->categories);
+        num_categories += node->num_categories;
+        const int64_t *sums = tree->sums[i / CHUNK_NODES] + i % CHUNK_NODES * words;
+        to->weight[i] = (double)weight_of(p, sums) * p->units[1];
+        copy_value(p, sums, to->weight[i], to->value + i * num_values);
+    }
+    to->category_offsets[tree->num_nodes] = (int32_t)num_categories;
+}
