@@ -84,7 +84,7 @@ int32_t add_node(Grower *g, int32_t begin, int32_t count, int32_t depth, uint64_
 void add_children(Grower *g, int32_t index, const Split *split, int32_t left, int32_t nodes[2]);
 
 /* Writes the leaf of every row that counts. */
-void note_leaves(const Grower *g, int32_t *leaf);
+void note_leaves(Grower *g, int32_t *leaf);
 
 /* -- children.c ----------------------------------------------------------------------------------------------- */
 

@@ -164,6 +164,30 @@ def grow(problem: Problem, threads: int) -> Nodes:
     return nodes
 
 
+def leaf_means(leaf: np.ndarray, target: np.ndarray, weight: np.ndarray | None, num_nodes: int) -> np.ndarray:
+    """float64[nodes]: the weighted mean of the targets of the rows in every leaf, NaN for other nodes.
+
+    Args:
+        leaf: int32[rows]; -1 for a row in none.
+        target: float64[rows].
+        weight: float64[rows], more than zero in a leaf; None for ones.
+        num_nodes: of the tree.
+    """
+    target = np.ascontiguousarray(target, np.float64)
+    weight = None if weight is None else np.ascontiguousarray(weight, np.float64)
+    kernel = _compiled()
+    if kernel is None:
+        inside = leaf >= 0
+        leaf, mass = leaf[inside], np.ones(len(leaf)) if weight is None else weight
+        with np.errstate(invalid="ignore"):
+            total = np.bincount(leaf, (mass * target)[inside], num_nodes)
+            return total / np.bincount(leaf, mass[inside], num_nodes)
+    mass, mean = np.empty(num_nodes), np.empty(num_nodes)
+    of_rows = [None if rows is None else address(rows) for rows in (leaf, target, weight)]
+    kernel.assay_leaf_means(len(leaf), *of_rows, num_nodes, address(mass), address(mean))
+    return mean
+
+
 def _wants_histograms(problem: Problem) -> bool:
     """Whether most features are looked at in every node, so that sums of all of them pay.
 
@@ -237,6 +261,10 @@ def _compiled() -> ctypes.CDLL | None:
         kernel.assay_bundle.argtypes = [ctypes.POINTER(_Problem), ctypes.c_void_p]
         kernel.assay_copy_tree.restype = None
         kernel.assay_copy_tree.argtypes = [ctypes.POINTER(kind) for kind in (_Problem, _Tree, _Nodes)]
+        kernel.assay_leaf_means.restype = None
+        kernel.assay_leaf_means.argtypes = [
+            ctypes.c_int64, *[ctypes.c_void_p] * 3, ctypes.c_int64, *[ctypes.c_void_p] * 2,
+        ]  # fmt: skip
         kernel.assay_free_tree.restype = None
         kernel.assay_free_tree.argtypes = [ctypes.POINTER(_Tree)]
     return kernel

@@ -17,8 +17,8 @@ from assay.data.table import Table
 from assay.tabular.bins import Bins, Codes
 from assay.tabular.estimator import Classifier, Estimator
 from assay.tabular.grower import Classes, Grown, Limits, Newton, grow
+from assay.tabular.growing import leaf_means
 from assay.tabular.inputs import is_int, is_real
-from assay.tabular.slopes import leaf_pairs
 from assay.tabular.tree import Tree
 
 ClassWeight = Literal["balanced", "balanced_subsample"] | dict[Any, float] | None
@@ -188,14 +188,8 @@ def _with_means(
     tree: Tree, leaf: NDArray[np.int32], target: NDArray[np.float64], weight: NDArray[np.float64] | None
 ) -> Tree:
     """Returns the tree with the exact mean of its rows in every leaf, where rounded sums have grown it."""
-    nodes = tree.num_nodes
-    weight = np.ones(len(target)) if weight is None else weight
-    # Rows without a leaf are summed past the end.
-    leaf = np.minimum(leaf.view(np.uint32), nodes).view(np.int32)
-    mass, total = (sums[:nodes] for sums in leaf_pairs(leaf, weight, weight * target, nodes + 1))
-    value = tree.value[:, 0].copy()
-    np.divide(total, mass, out=value, where=mass > 0)
-    return tree.with_values(value[:, None])
+    mean = leaf_means(leaf, target, weight, tree.num_nodes)
+    return tree.with_values(np.where(np.isnan(mean), tree.value[:, 0], mean)[:, None])
 
 
 def probabilities(raw: NDArray[np.float64], num_classes: int) -> NDArray[np.float64]:

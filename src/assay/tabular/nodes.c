@@ -71,14 +71,36 @@ void add_children(Grower *g, int32_t index, const Split *split, int32_t left, in
     }
 }
 
-void note_leaves(const Grower *g, int32_t *leaf)
+void note_leaves(Grower *g, int32_t *leaf)
 {
-    for (int64_t i = 0; i < g->tree->num_nodes; i++) {
-        const Node *node = node_at(g->tree, i);
-        if (node->feature < 0)
-            for (int64_t j = 0; j < node->count; j++)
-                leaf[g->order[node->begin + j]] = (int32_t)i;
+    const int32_t *order = g->order;
+    int32_t *first = g->partition.right, current = 0; /* the last node that begins with a row: a leaf, or none */
+    for (int64_t place = 0; place < g->p->num_kept; place++)
+        first[place] = -1;
+    for (int32_t i = 0; i < g->tree->num_nodes; i++)
+        first[node_at(g->tree, i)->begin] = i;
+    for (int64_t place = 0; place < g->p->num_kept; place++) {
+        current = first[place] >= 0 ? first[place] : current;
+        leaf[order[place]] = current;
     }
+}
+
+/* Sets the mean of the targets of each leaf's rows, and NaN for other nodes; `mass` is a spare array. Rows without a
+   leaf have a negative one. */
+EXPORT void assay_leaf_means(int64_t num_rows, const int32_t *leaf, const double *target, const double *weight,
+                             int64_t num_nodes, double *mass, double *mean)
+{
+    memset(mass, 0, (size_t)num_nodes * sizeof *mass);
+    memset(mean, 0, (size_t)num_nodes * sizeof *mean);
+    for (int64_t i = 0; i < num_rows; i++) {
+        double one = weight ? weight[i] : 1.0;
+        if (leaf[i] >= 0) {
+            mass[leaf[i]] += one;
+            mean[leaf[i]] += one * target[i];
+        }
+    }
+    for (int64_t i = 0; i < num_nodes; i++)
+        mean[i] /= mass[i];
 }
 
 /* The sum of the gradients, or the share of each class. */
