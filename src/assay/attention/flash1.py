@@ -35,16 +35,19 @@ def forward(
         after: called after every outer step with heads, keys and the stored outputs.
     """
     nq, nk = operands.nq, operands.nk
+    # In the dtype of computing: an output rounded to half precision at every visit would drift.
+    whole = State.over(operands.sums(out))
+    whole.fresh = False  # Queries are visited again and again.
     for heads in operands.head_blocks(sizes):
-        # In the dtype of computing: an output rounded to half precision at every visit would drift.
-        stored = State.empty(len(heads), nq, out.shape[-1], operands.queries(heads, range(0)))
+        stored = whole.part(slices(heads), slice(nq))
         for columns in blocks(range(nk), sizes.columns):
             keys, values = operands.keys(heads, columns), operands.values(heads, columns)
             for rows in operands.pattern.by_columns(columns, nq, nk, sizes.rows):
-                visit = stored.part(slices(rows))
+                visit = stored.part(slice(None), slices(rows))
                 visit.o.mul_(visit.l)
                 queries = operands.queries(heads, rows) * operands.unit
                 visit.absorb(operands.scores(queries, keys, heads, rows, columns), values)
                 visit.output(visit.o)
             after(heads, columns, stored.o)
-        out[slices(heads)], lse[slices(heads)] = stored.o, stored.lse()
+    out.copy_(whole.o)
+    lse.copy_(whole.lse())

@@ -21,13 +21,13 @@ from assay.attention.pattern import blocks
 
 def forward(operands: Operands, out: Tensor, lse: Tensor, sizes: Sizes) -> None:
     """Fills out [heads, Nq, Dv] and lse [heads, Nq]."""
-    nq, nk = operands.nq, operands.nk
+    nq, nk, whole = operands.nq, operands.nk, State.over(operands.sums(out))
     for heads in operands.head_blocks(sizes):
         for rows in blocks(range(nq), sizes.rows):
             queries = operands.queries(heads, rows) * operands.unit
-            state = State.empty(len(heads), len(rows), out.shape[-1], queries)
+            state = whole.part(slices(heads), slices(rows))
             for columns in operands.pattern.by_rows(rows, nq, nk, sizes.columns):
                 scores = operands.scores(queries, operands.keys(heads, columns), heads, rows, columns)
                 state.absorb(scores, operands.values(heads, columns))
-            state.output(out[slices(heads), slices(rows)])
-            lse[slices(heads), slices(rows)] = state.lse()
+    whole.output(out)
+    lse.copy_(whole.lse())

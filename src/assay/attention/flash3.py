@@ -33,11 +33,11 @@ def forward(
     Args:
         narrowed: what becomes of weights, in [0, 1], before they are multiplied with values.
     """
-    nq, nk = operands.nq, operands.nk
+    nq, nk, whole = operands.nq, operands.nk, State.over(operands.sums(out))
     for heads in operands.head_blocks(sizes):
         for rows in blocks(range(nq), sizes.rows):
             queries = operands.queries(heads, rows) * operands.unit
-            state = State.empty(len(heads), len(rows), out.shape[-1], queries)
+            state = whole.part(slices(heads), slices(rows))
             waiting = None  # weights and values of the block before
             for place, columns in enumerate(operands.pattern.by_rows(rows, nq, nk, sizes.columns)):
                 keys = operands.keys(heads, columns)
@@ -47,5 +47,5 @@ def forward(
                 waiting = narrowed(state.weigh(scores)), operands.values(heads, columns)
             if waiting is not None:
                 state.add(*waiting)
-            state.output(out[slices(heads), slices(rows)])
-            lse[slices(heads), slices(rows)] = state.lse()
+    whole.output(out)
+    lse.copy_(whole.lse())

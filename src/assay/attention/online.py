@@ -47,13 +47,14 @@ class State:
     @classmethod
     def empty(cls, heads: int, rows: int, dim: int, like: Tensor) -> "State":
         """The identity of merging, in the dtype of `like`."""
-        least = torch.finfo(like.dtype).min
-        return cls(
-            like.new_full((heads, rows, 1), least),
-            like.new_zeros(heads, rows, 1),
-            like.new_zeros(heads, rows, dim),
-            fresh=True,
-        )
+        return cls.over(like.new_empty(heads, rows, dim))
+
+    @classmethod
+    def over(cls, o: Float[Tensor, "heads rows dim"]) -> "State":
+        """The identity of merging, with `o` as the memory of the weighted sums."""
+        least = torch.finfo(o.dtype).min
+        m, l = o.new_full((*o.shape[:2], 1), least), o.new_zeros(*o.shape[:2], 1)  # noqa: E741
+        return cls(m, l, o.zero_(), fresh=True)
 
     def absorb(
         self, scores: Float[Tensor, "heads rows keys"], values: Float[Tensor, "heads keys dim"]
@@ -72,14 +73,17 @@ class State:
         m' = max(m, max s), a = 2^(m - m'), l' = a l + sum p, o' = a o. What was weighed before must have been
         added.
         """
-        m = torch.maximum(self.m, scores.amax(-1, keepdim=True))
-        p = scores.sub_(m).exp2_()
+        peak = scores.amax(-1, keepdim=True)
         if self.fresh:
+            torch.maximum(self.m, peak, out=self.m)
+            p = scores.sub_(self.m).exp2_()
             torch.sum(p, -1, keepdim=True, out=self.l)
-        else:
-            decay = (self.m - m).exp2_()
-            self.l.mul_(decay).add_(p.sum(-1, keepdim=True))
-            self.o.mul_(decay)
+            return p
+        m = torch.maximum(self.m, peak)
+        p = scores.sub_(m).exp2_()
+        decay = (self.m - m).exp2_()
+        self.l.mul_(decay).add_(p.sum(-1, keepdim=True))
+        self.o.mul_(decay)
         self.m.copy_(m)
         return p
 
@@ -88,9 +92,9 @@ class State:
         self.o.baddbmm_(p, values, beta=0 if self.fresh else 1)
         self.fresh = False
 
-    def part(self, rows: slice) -> "State":
-        """The state of some rows, in the same memory."""
-        return State(self.m[:, rows], self.l[:, rows], self.o[:, rows])
+    def part(self, heads: slice, rows: slice) -> "State":
+        """The state of some rows of some heads, in the same memory; fresh if all is."""
+        return State(self.m[heads, rows], self.l[heads, rows], self.o[heads, rows], self.fresh)
 
     def output(self, out: Tensor | None = None) -> Tensor:
         """The weighted mean of the values, zero for a row that has seen none; in `out` if there is one."""
@@ -152,12 +156,12 @@ def forward(operands: Operands, out: Tensor, lse: Tensor, sizes: Sizes) -> None:
     Args:
         sizes: how many keys are absorbed at once; rows count for nothing.
     """
-    rows = range(operands.nq)
+    rows, whole = range(operands.nq), State.over(operands.sums(out))
     for heads in blocks(range(operands.num_heads), 1):
         queries = operands.queries(heads, rows) * operands.unit
-        state = State.empty(1, operands.nq, out.shape[-1], queries)
+        state = whole.part(slices(heads), slices(rows))
         for columns in blocks(range(operands.nk), sizes.columns):
             scores = operands.scores(queries, operands.keys(heads, columns), heads, rows, columns)
             state.absorb(scores, operands.values(heads, columns))
-        state.output(out[slices(heads)])
-        lse[slices(heads)] = state.lse()
+    whole.output(out)
+    lse.copy_(whole.lse())

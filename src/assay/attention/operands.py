@@ -101,6 +101,10 @@ class Operands:
             self._scratch[scratch] = left.new_empty(size)
         return torch.bmm(left, right.transpose(1, 2), out=self._scratch[scratch][:size].view(shape))
 
+    def sums(self, out: Tensor) -> Tensor:
+        """Memory for the weighted sums that `out` will hold: its own if that has the dtype of computing."""
+        return out if out.dtype == self.dtype else torch.empty_like(out, dtype=self.dtype)
+
     @property
     def unit(self) -> float:
         """What queries are multiplied by: the scale, in units of ln 2 unless something is added later."""
