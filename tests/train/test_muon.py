@@ -53,6 +53,9 @@ class TestOrthogonalized:
         matrix = random(*shape)
         assert torch.allclose(orthogonalized(matrix), orthogonalized(matrix[None])[0], atol=1e-14)
 
+    def test_no_graph_is_built(self):
+        assert not orthogonalized(random(3, 4).requires_grad_()).requires_grad
+
     def test_zero_stays_zero_and_the_input_is_left_alone(self):
         matrix = random(3, 3)
         kept = matrix.clone()
@@ -86,6 +89,14 @@ class TestStep:
         found = run(Muon([group], scale=scale, dtype=torch.bfloat16, **options), ours)
         for a, b, c in zip(found, run(peer, theirs), before, strict=True):
             assert (a - b).norm() < 0.01 * (b - c).norm()
+
+    @pytest.mark.parametrize("shape", [(384, 400), (400, 384)])  # Large ones go alone, as torch's do.
+    def test_equals_torchs_to_the_bit_in_bfloat16(self, shape):
+        ours, theirs = start(torch.float32, [shape]), start(torch.float32, [shape])
+        group = {"params": ours, "lr": 0.02, "weight_decay": 0.1, "muon": True}
+        peer = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1)
+        found = run(Muon([group], dtype=torch.bfloat16), ours, steps=2)
+        assert torch.equal(found[0], run(peer, theirs, steps=2)[0])
 
     def test_full_precision_is_closer_to_the_formula_than_bfloat16(self):
         [matrix] = start(torch.float64, [(8, 12)])

@@ -39,6 +39,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _SMALL = 1 << 17  # numbers of a matrix; larger ones keep the hardware busy alone
 
 
+@torch.no_grad()
 def orthogonalized(
     matrices: Float[Tensor, "*count rows columns"],
     *,
@@ -46,7 +47,7 @@ def orthogonalized(
     coefficients: tuple[float, float, float] = COEFFICIENTS,
     eps: float = 1e-7,
 ) -> Float[Tensor, "*count rows columns"]:
-    """`matrices` with all singular values moved close to 1, in their own precision.
+    """`matrices` with all singular values moved close to 1, in their own precision and without a graph.
 
     Args:
         matrices: one, or many of one shape.
@@ -59,9 +60,13 @@ def orthogonalized(
     X = matrices.mT if tall else matrices
     X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=eps)
     plus_product = torch.addmm if X.ndim == 2 else torch.baddbmm
+    # Every round writes into the same memory: new memory from the system would cost 3 % of the time.
+    A = X.new_empty((*X.shape[:-1], X.shape[-2]))
+    B, Y = torch.empty_like(A), torch.empty_like(X)
     for _ in range(steps):
-        A = X @ X.mT
-        X = plus_product(X, plus_product(A, A, A, beta=b, alpha=c), X, beta=a)
+        torch.matmul(X, X.mT, out=A)
+        plus_product(A, A, A, beta=b, alpha=c, out=B)
+        X, Y = plus_product(X, B, X, beta=a, out=Y), X
     return X.mT if tall else X
 
 
@@ -132,25 +137,31 @@ class Muon(torch.optim.Optimizer):
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(parameter)
             mean = state["momentum"].lerp_(parameter.grad, 1 - self.momentum)
-            update = whole(parameter.grad.lerp(mean, self.momentum) if self.nesterov else mean)
-            if update.numel() > _SMALL:
-                self._move(group, [(parameter, update)])
+            matrix = self._matrix(parameter.grad.lerp(mean, self.momentum) if self.nesterov else mean)
+            if matrix.numel() > _SMALL:
+                self._move(group, [(parameter, matrix)])
             else:  # Small ones of one shape go through the iteration together.
-                alike[update.shape, update.dtype, update.device].append((parameter, update))
+                alike[matrix.shape, matrix.dtype, matrix.device].append((parameter, matrix))
         for found in alike.values():
             self._move(group, found)
 
+    def _matrix(self, update: Tensor) -> Tensor:
+        """All of an update as a matrix in the type of the iteration."""
+        update = whole(update)
+        fast = _multiplies_bfloat16(update.dtype, update.device)
+        return update.flatten(1).to(self.dtype or (torch.bfloat16 if fast else update.dtype))
+
     def _move(self, group: dict[str, Any], found: list[tuple[Tensor, Tensor]]) -> None:
-        """Moves parameters of one shape by their updates."""
-        _, first = found[0]
-        rows, columns, dtype = first.shape[0], first[0].numel(), first.dtype
-        chosen = self.dtype or (torch.bfloat16 if _multiplies_bfloat16(dtype, first.device) else dtype)
-        matrices = [update.reshape(rows, columns).to(chosen) for _, update in found]
-        together = torch.stack(matrices) if len(matrices) > 1 else matrices[0]
-        steps = orthogonalized(together, steps=self.ns_steps).reshape(-1, *first.shape)
-        for (parameter, _), step in zip(found, steps, strict=True):
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.add_(divided_as(parameter, step), alpha=-group["lr"] * self._factor(rows, columns))
+        """Moves parameters by their updates, matrices of one shape."""
+        rows, columns = found[0][1].shape
+        alone = len(found) == 1
+        together = found[0][1] if alone else torch.stack([matrix for _, matrix in found])
+        steps = orthogonalized(together, steps=self.ns_steps)
+        for (parameter, _), step in zip(found, [steps] if alone else steps, strict=True):
+            if group["weight_decay"]:
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            moved = divided_as(parameter, step.reshape(parameter.shape))
+            parameter.add_(moved, alpha=-group["lr"] * self._factor(rows, columns))
 
     def _factor(self, rows: int, columns: int) -> float:
         if self.scale == "original":
