@@ -131,6 +131,22 @@ class TestProperties:
         assert high.item() == pytest.approx(1024 * math.log(2), rel=0.1)
 
 
+@pytest.mark.parametrize("chunk", [None, 64])
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_large_batches_in_single_precision_are_those_in_double(chunk, sigmoid):
+    rng = torch.Generator().manual_seed(0)
+    features = [unit(torch.randn(256, 128, generator=rng)) for _ in range(2)]
+    found = {}
+    for dtype in (torch.float32, torch.float64):
+        leaves = [f.to(dtype).requires_grad_() for f in (*features, torch.tensor(2.0))]
+        if sigmoid:
+            leaves.append(torch.tensor(-5.0, dtype=dtype, requires_grad=True))
+        loss = (sigmoid_loss if sigmoid else softmax_loss)(*leaves, chunk=chunk)
+        found[dtype] = [loss.detach(), *torch.autograd.grad(loss, leaves)]
+    for single, double in zip(found[torch.float32], found[torch.float64], strict=True):
+        assert (single - double).abs().max() < 1e-5 * max(1, float(double.abs().max()))
+
+
 def test_constants_are_those_of_the_papers():
     assert pytest.approx(math.log(1 / 0.07)) == LOG_SCALE_OF_SOFTMAX
     assert pytest.approx(math.log(10)) == LOG_SCALE_OF_SIGMOID

@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from assay.nn.linear import linear
+
 LOG_SCALE_OF_SOFTMAX = 2.6592600369327779  # log(1 / 0.07)
 LOG_SCALE_OF_SIGMOID = 2.3025850929940459  # log 10
 BIAS_OF_SIGMOID = -10.0
@@ -62,11 +64,7 @@ def softmax_loss(
         one = softmax_rows(images, texts, log_scale, row_groups=groups, column_groups=groups, chunk=chunk)
         two = softmax_rows(texts, images, log_scale, row_groups=groups, column_groups=groups, chunk=chunk)
         return (one + two) / 2
-    logits = log_scale.exp() * images @ texts.T
-    own = torch.arange(len(logits), device=logits.device)
-    if (out := _left_out(own, groups, groups)) is not None:
-        logits = logits.masked_fill(out, -torch.inf)
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    return _BothWays.apply(images, texts, log_scale, groups)  # type: ignore[return-value]
 
 
 def sigmoid_loss(
@@ -176,14 +174,14 @@ class _Rows(torch.autograd.Function):
             own = positions[:0] if first is None else positions + first
             row_groups = None if groups[0] is None else groups[0][part]
             out = _left_out(own, row_groups, groups[1])
-            logits = (rows[part] @ columns.T).mul_(scale).add_(bias)
+            logits = linear(rows[part], columns).mul_(scale).add_(bias)
             value, slope = judge(logits, own, out)
             total += value
             if needed:
                 of_bias += slope.sum()
-                of_rows[part] = scale * (slope @ columns)
+                of_rows[part] = scale * linear(slope, columns.T)
                 of_scale += (rows[part] * of_rows[part]).sum()  # Of e^t x in t: the slope times e^t x.
-                of_columns.addmm_(slope.T, rows[part])
+                of_columns += linear(rows[part].T, slope.T).T
         if needed:
             ctx.save_for_backward(of_rows, of_columns.mul_(scale), of_scale, of_bias)
             ctx.count = count
@@ -194,6 +192,33 @@ class _Rows(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         share = grads[0] / ctx.count
         return (*(share * slope for slope in ctx.saved_tensors), None, None, None, None)
+
+
+class _BothWays(torch.autograd.Function):
+    """Value and gradient of the softmax loss from one matrix of similarities, in whose memory it ends."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, texts: Tensor, log_scale: Tensor, groups: Tensor | None) -> Tensor:
+        scale, count = log_scale.exp(), len(images)
+        logits = linear(images, texts).mul_(scale)
+        matches = logits.diagonal().clone()
+        if (out := _left_out(torch.arange(count, device=images.device), groups, groups)) is not None:
+            logits.masked_fill_(out, -torch.inf)
+        of_images, of_texts = logits.logsumexp(dim=1), logits.logsumexp(dim=0)
+        if any(ctx.needs_input_grad):
+            slope = (logits - of_images[:, None]).exp_()
+            slope += logits.sub_(of_texts).exp_()
+            slope.diagonal().sub_(2)
+            back = scale * linear(slope, texts.T)
+            of_scale = (images * back).sum().reshape(log_scale.shape)
+            ctx.save_for_backward(back, scale * linear(images.T, slope.T).T, of_scale)
+        return ((of_images + of_texts) / 2 - matches).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        back = ctx.saved_tensors
+        return (*(grads[0] / (2 * len(back[0])) * slope for slope in back), None)
 
 
 def _left_out(own: Tensor, row_groups: Tensor | None, column_groups: Tensor | None) -> Tensor | None:
