@@ -61,8 +61,8 @@ claims: tuple[Claim, ...] = (
         measure=imported(f"{_EXPERIMENTS}:second_against_first"),
         shrunk=f"{_CPU}: causal, forward only, 4 heads of 64 and 2,048 tokens, float32; one thread has "
         "nothing to gain from blocks that can run in parallel, which is most of what is new.",
-        finding="It is faster on one thread too, by 5 to 11 %, for it neither moves the output nor divides "
-        "at every block of keys; but the interval does not clear the margin. The factor of two is a GPU's.",
+        finding="It is faster on one thread too, by 8 to 10 %, for it neither moves the output nor divides "
+        "at every block of keys; but that is less than the margin. The factor of two is a GPU's.",
     ),
     Claim(
         name="attention/fewer-divisions",
