@@ -88,6 +88,16 @@ static int32_t sample(int32_t *items, int32_t count, double fraction, uint64_t k
     return size;
 }
 
+/* Puts the features that are drawn in any case first and returns how many they are. If none of them varies in the node,
+   drawing goes on. */
+static int32_t draw_features(const Problem *p, const Child *child)
+{
+    if (p->max_features < 0 || p->max_features >= child->num_features)
+        return child->num_features;
+    shuffle(child->features, child->num_features, 0, p->max_features, child->numbers);
+    return p->max_features;
+}
+
 static void choose_features(const Grower *g, Child *child)
 {
     const Problem *p = g->p;
@@ -100,6 +110,7 @@ static void choose_features(const Grower *g, Child *child)
     if (p->features_per_node < 1)
         count = sample(child->features, count, p->features_per_node, node->key, NODE);
     child->num_features = count;
+    child->numbers = stream_of(node->key, DRAW);
 }
 
 /* -- search --------------------------------------------------------------------------------------------------- */
@@ -199,13 +210,13 @@ static SearchTask begin_rows(Grower *g, Child *child)
 void search_few_rows(Grower *g, Child *child)
 {
     const Problem *p = g->p;
-    uint64_t numbers = stream_of(node_at(g->tree, child->node)->key, DRAW);
     Split *best = &child->best[0];
     SearchTask t;
-    bool is_drawn = p->max_features >= 0 && p->max_features < child->num_features, varied = false, begun = false;
-    for (int32_t i = 0; i < child->num_features && !(is_drawn && varied && i >= p->max_features); i++) {
-        if (is_drawn)
-            shuffle(child->features, child->num_features, i, i + 1, numbers);
+    int32_t drawn = draw_features(p, child);
+    bool varied = false, begun = false;
+    for (int32_t i = 0; i < drawn || (i < child->num_features && !varied); i++) {
+        if (i >= drawn)
+            shuffle(child->features, child->num_features, i, i + 1, child->numbers);
         Found found = note_few(&g->few, child->features[i]);
         if (found == UNSUITED && !begun) {
             t = begin_rows(g, child);
@@ -229,13 +240,15 @@ static void search_by_rows(Grower *g, Child *child)
         return;
     }
     SearchTask t = begin_rows(g, child);
-    if (p->max_features < 0 || p->max_features >= child->num_features) {
+    int32_t drawn = draw_features(p, child);
+    if (drawn == child->num_features) {
         int32_t workers = (int64_t)node->count * child->num_features < PARALLEL_CELLS ? 1 : g->workers;
         pool_run(workers, child->num_features, search_rows_of, &t);
     } else {
         bool varied = false;
-        for (int32_t i = 0; i < child->num_features && !(varied && i >= p->max_features); i++) {
-            shuffle(child->features, child->num_features, i, i + 1, stream_of(node->key, DRAW));
+        for (int32_t i = 0; i < drawn || (i < child->num_features && !varied); i++) {
+            if (i >= drawn)
+                shuffle(child->features, child->num_features, i, i + 1, child->numbers);
             varied |= search_rows(&t, child->features[i], 0);
         }
     }

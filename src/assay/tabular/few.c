@@ -4,7 +4,6 @@
 #include <string.h>
 
 enum {
-    GROUPS = FEW_ROWS / LANES, /* of candidates that are judged at once */
     CODE_BITS = 17,            /* of a code and a side, in a key */
     UP_TO = 1 << 30,           /* farther than codes are apart */
 };
@@ -39,6 +38,7 @@ void allocate_few(const Problem *p, Arena *arena, Few *few)
         return;
     for (int32_t j = 0; j < p->num_used; j++)
         few->suits_all &= suits_feature(p, p->features[j]);
+    few->lists_bins = p->max_leaves >= 0 || !few->suits_all;
     int64_t least = p->min_weight > p->min_samples_leaf ? p->min_weight : p->min_samples_leaf;
     few->least = least < INT32_MAX ? (int32_t)least : INT32_MAX; /* no node weighs twice as much */
     few->noted = arena_take(arena, (size_t)p->num_used * sizeof *few->noted);
@@ -93,33 +93,34 @@ void begin_few(Few *few, int32_t *rows, int32_t count, const int64_t *sums)
         few->ends[i] = i + 1 == count || few->labels[i + 1] != few->labels[i] ? -1 : 0;
 }
 
-INLINE void read_codes(const Few *few, int32_t feature, int32_t width, int32_t *codes)
+/* Reads the codes of a feature; says whether they differ, and whether one is missing. */
+INLINE bool read_codes(const Few *few, int32_t feature, int32_t width, int32_t *codes, bool *has_missing)
 {
     const Problem *p = few->p;
     const char *column = (const char *)p->columns + (int64_t)feature * p->num_rows * width;
-    for (int32_t i = 0; i < few->count; i++)
-        codes[i] = (int32_t)code_at(column, few->rows[i], width);
+    int32_t differ = 0, missing = p->num_bins[feature], first = (int32_t)code_at(column, few->rows[0], width);
+    bool found = false;
+    for (int32_t i = 0; i < few->count; i++) {
+        int32_t code = codes[i] = (int32_t)code_at(column, few->rows[i], width);
+        differ |= code ^ first;
+        found |= code == missing;
+    }
+    *has_missing = found;
+    return differ != 0;
 }
 
 Found note_few(Few *few, int32_t feature)
 {
     const Problem *p = few->p;
-    if (!suits_feature(p, feature))
+    if (!few->suits_all && !suits_feature(p, feature))
         return UNSUITED;
-    int32_t *codes = few->codes + few->num_noted * FEW_ROWS, differ = 0, bins = p->num_bins[feature];
-    bool has_missing = false;
-    if (p->width == 1)
-        read_codes(few, feature, 1, codes);
-    else
-        read_codes(few, feature, 2, codes);
-    for (int32_t i = 0; i < few->count; i++) {
-        differ |= codes[i] ^ codes[0];
-        has_missing |= codes[i] == bins;
-    }
-    if (!differ)
+    int32_t place = few->num_noted;
+    Noted noted = {feature, place, false};
+    int32_t *codes = few->codes + place * FEW_ROWS;
+    if (!(p->width == 1 ? read_codes(few, feature, 1, codes, &noted.has_missing)
+                        : read_codes(few, feature, 2, codes, &noted.has_missing)))
         return SAME;
-    int32_t place = few->num_noted++;
-    Noted noted = {feature, place, has_missing};
+    few->num_noted++;
     for (; place > 0 && few->noted[place - 1].feature > feature; place--)
         few->noted[place] = few->noted[place - 1];
     few->noted[place] = noted;
@@ -201,6 +202,16 @@ INLINE void choose(const Ints *mask, const Doubles *yes, const Doubles *no, Doub
     *chosen = (Doubles)(((Ints)*yes & *mask) | ((Ints)*no & ~*mask));
 }
 
+/* Takes the better of the candidates of each lane, and of equals the first. */
+INLINE void take_better(const Doubles *score, const Ints *key, Best *best)
+{
+    Doubles below = best->score - *score; /* not a number for infinities of one sign, and then either will do */
+    Ints lower = (Ints)below >> 63, magnitude = (Ints)below & INT64_MAX;
+    Ints sooner = ~(-magnitude >> 63) & (*key - best->key) >> 63, better = lower | sooner;
+    choose(&better, score, &best->score, &best->score);
+    best->key = (*key & better) | (best->key & ~better);
+}
+
 INLINE void judge(const Few *few, const Candidates *c, bool forced, int32_t layout, int32_t criterion,
                   const Ints *unused, int64_t key, Best *best)
 {
@@ -213,26 +224,34 @@ INLINE void judge(const Few *few, const Candidates *c, bool forced, int32_t layo
         judge_packed(few, c, forced, criterion, &score, &refused);
     refused |= *unused;
     choose(&refused, &none, &score, &score);
-    Doubles below = best->score - score; /* not a number for infinities of one sign, and then either will do */
-    Ints higher = (Ints)below >> 63, keys = __builtin_convertvector(c->candidates, Ints) * 2 + key;
-    choose(&higher, &score, &best->score, &best->score);
-    best->key = (keys & higher) | (best->key & ~higher);
+    Ints keys = __builtin_convertvector(c->candidates, Ints) * 2 + key;
+    take_better(&score, &keys, best);
 }
 
-/* Judges all candidates of all features that were noted. */
+#define OTHER_LANES(of, step) \
+    {of[0 ^ step], of[1 ^ step], of[2 ^ step], of[3 ^ step], of[4 ^ step], of[5 ^ step], of[6 ^ step], of[7 ^ step]}
+
+INLINE void take_other_lanes(Best *best, int32_t step)
+{
+    Doubles score = OTHER_LANES(best->score, step);
+    Ints key = OTHER_LANES(best->key, step);
+    take_better(&score, &key, best);
+}
+
+/* Judges all candidates of all features that were noted; the best one is in the first lane then. */
 INLINE void judge_noted(const Few *few, int32_t layout, int32_t criterion, Best *best)
 {
     const Problem *p = few->p;
     const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7};
-    for (int32_t begin = 0; begin < few->count; begin += LANES, best++) {
+    Best all = {(Doubles){0} - INFINITY, {0}};
+    for (int32_t begin = 0; begin < few->count; begin += LANES) {
         Ints unused = ~((lanes + begin - few->count) >> 63);
-        *best = (Best){(Doubles){0} - INFINITY, {0}};
         for (int32_t i = 0; i < few->num_noted; i++) {
             Noted noted = few->noted[i];
             const int32_t *codes = few->codes + noted.slot * FEW_ROWS;
             Candidates c = {codes, NULL, *(const Shorts *)(codes + begin), p->is_category[noted.feature] ? 0 : UP_TO};
             int64_t key = (int64_t)i << CODE_BITS;
-            judge(few, &c, false, layout, criterion, &unused, key, best);
+            judge(few, &c, false, layout, criterion, &unused, key, &all);
             if (!noted.has_missing)
                 continue;
             int32_t is_missing[FEW_ROWS], missing = p->num_bins[noted.feature];
@@ -240,9 +259,13 @@ INLINE void judge_noted(const Few *few, int32_t layout, int32_t criterion, Best 
                 is_missing[row] = codes[row] == missing ? -1 : 0;
             c.always = is_missing;
             Ints none = unused | ~(__builtin_convertvector(c.candidates - missing, Ints) >> 63);
-            judge(few, &c, true, layout, criterion, &none, key | 1, best);
+            judge(few, &c, true, layout, criterion, &none, key | 1, &all);
         }
     }
+    take_other_lanes(&all, 4);
+    take_other_lanes(&all, 2);
+    take_other_lanes(&all, 1);
+    *best = all;
 }
 
 FOR_WIDE_VECTORS static void judge_gini(const Few *few, Best *best)
@@ -291,22 +314,15 @@ static void search_pair(Few *few, Split *split)
 
 static void search_noted(Few *few, Split *split)
 {
-    Best best[GROUPS];
+    Best best;
     if (few->p->layout == CLASSES)
-        judge_sums_of_classes(few, best);
+        judge_sums_of_classes(few, &best);
     else if (few->p->criterion == GINI)
-        judge_gini(few, best);
+        judge_gini(few, &best);
     else
-        judge_newton(few, best);
-    double score = -INFINITY;
-    int64_t key = INT64_MAX;
-    for (int32_t i = 0; i < few->count; i++) {
-        double other = best[i / LANES].score[i % LANES];
-        int64_t other_key = best[i / LANES].key[i % LANES];
-        bool better = (other > score) | ((other == score) & (other_key < key));
-        score = better ? other : score;
-        key = better ? other_key : key;
-    }
+        judge_newton(few, &best);
+    double score = best.score[0];
+    int64_t key = best.key[0];
     if (score == -INFINITY)
         return;
     const Noted *noted = &few->noted[key >> CODE_BITS];
@@ -316,18 +332,30 @@ static void search_noted(Few *few, Split *split)
 
 /* -- the best split ------------------------------------------------------------------------------------------- */
 
-/* The bins that go left: those of rows that do and, if missing values do, those that the node has no rows of. */
-static void list_bins(const Few *few, const int32_t *codes, uint8_t *goes_left, Split *split)
+/* The codes that go left: those of rows that do and, if missing values do, those that the node has no rows of. */
+static void fill_table(const Few *few, const int32_t *codes, uint8_t *goes_left, bool missing_left)
 {
-    int32_t bins = few->p->num_bins[few->feature];
-    memset(goes_left, split->missing_left, (size_t)bins + 1);
+    memset(goes_left, missing_left, (size_t)few->p->num_bins[few->feature] + 1);
     for (int32_t i = 0; i < few->count; i++)
         goes_left[codes[i]] = few->left >> i & 1;
-    split->num_bins_left = 0;
-    for (int32_t bin = 0; bin < bins; bin++) {
-        split->bins_left[split->num_bins_left] = bin;
-        split->num_bins_left += goes_left[bin];
+}
+
+/* The sums of the rows that go left; there is no branch, since nobody could predict it. */
+static void sum_left(const Few *few, int64_t *sums)
+{
+    if (few->p->layout == CLASSES) {
+        memset(sums, 0, (size_t)few->p->num_classes * sizeof *sums);
+        for (int32_t i = 0; i < few->count; i++)
+            sums[few->labels[i]] += (int64_t)few->weights[i] & -(int64_t)(few->left >> i & 1);
+        return;
     }
+    int32_t gradients = 0, hessians = 0;
+    for (int32_t i = 0; i < few->count; i++) {
+        int32_t mask = -(int32_t)(few->left >> i & 1);
+        gradients += few->gradients[i] & mask;
+        hessians += few->hessians[i] & mask;
+    }
+    *sums = (int64_t)gradients * ((int64_t)1 << 32) + hessians;
 }
 
 static void complete(Few *few, uint8_t *goes_left, Split *split)
@@ -335,20 +363,14 @@ static void complete(Few *few, uint8_t *goes_left, Split *split)
     const Problem *p = few->p;
     const int32_t *codes = few->codes + few->best_slot * FEW_ROWS;
     int32_t missing = p->num_bins[few->feature], below = -1, above = missing, missing_left = -1;
-    memset(split->sums, 0, (size_t)words_per_cell(p) * sizeof *split->sums);
     for (int32_t i = 0; i < few->count; i++) {
-        bool is_left = few->left >> i & 1;
-        if (p->layout == PACKED)
-            *split->sums += is_left ? ((int64_t)few->gradients[i] << 32) + few->hessians[i] : 0;
-        else
-            split->sums[few->labels[i]] += is_left ? (int64_t)few->weights[i] : 0;
-        if (codes[i] == missing)
-            missing_left = is_left;
-        else if (is_left)
-            below = codes[i] > below ? codes[i] : below;
-        else
-            above = codes[i] < above ? codes[i] : above;
+        int32_t is_left = few->left >> i & 1, code = codes[i];
+        int32_t left_code = is_left & (code != missing) ? code : -1, right_code = is_left ? missing : code;
+        below = left_code > below ? left_code : below;
+        above = right_code < above ? right_code : above;
+        missing_left = code == missing ? is_left : missing_left;
     }
+    sum_left(few, split->sums);
     int64_t weight = weight_of(p, split->sums);
     split->missing_left = missing_left >= 0 ? missing_left : weight > weight_of(p, few->sums) - weight;
     split->drawn = NAN;
@@ -357,7 +379,12 @@ static void complete(Few *few, uint8_t *goes_left, Split *split)
     split->above = above < missing ? above : -1;
     split->cut = p->is_category[few->feature] ? -1 : above < missing ? below : missing - 1;
     if (split->cut < 0)
-        list_bins(few, codes, goes_left, split);
+        fill_table(few, codes, goes_left, split->missing_left);
+    if (split->cut < 0 && few->lists_bins)
+        for (int32_t bin = 0; bin < missing; bin++) {
+            split->bins_left[split->num_bins_left] = bin;
+            split->num_bins_left += goes_left[bin];
+        }
 }
 
 void search_few(Few *few, uint8_t *goes_left, Split *split)

@@ -18,6 +18,7 @@ typedef struct {
 typedef struct {
     const Problem *p;
     bool suits, suits_all; /* some features; all that are used */
+    bool lists_bins;       /* of categories, for others to part the rows by */
     int32_t least;         /* weight of a child, in units */
     int32_t count;         /* rows of the node */
     int32_t *rows;

@@ -39,6 +39,7 @@ typedef struct Open {
 typedef struct {
     int32_t node, num_features;
     int32_t *features;
+    uint64_t numbers;   /* random ones, that draw among them */
     uint8_t *is_chosen; /* by feature */
     int64_t *histogram; /* or NULL */
     Split *best;        /* of each worker */

@@ -164,28 +164,28 @@ def grow(problem: Problem, threads: int) -> Nodes:
     return nodes
 
 
-def leaf_means(leaf: np.ndarray, target: np.ndarray, weight: np.ndarray | None, num_nodes: int) -> np.ndarray:
-    """float64[nodes]: the weighted mean of the targets of the rows in every leaf, NaN for other nodes.
+def set_means(leaf: np.ndarray, target: np.ndarray, weight: np.ndarray | None, value: np.ndarray) -> None:
+    """Replaces the values of leaves by the weighted means of their rows' targets.
 
     Args:
         leaf: int32[rows]; -1 for a row in none.
         target: float64[rows].
         weight: float64[rows], more than zero in a leaf; None for ones.
-        num_nodes: of the tree.
+        value: float64[nodes], contiguous.
     """
     target = np.ascontiguousarray(target, np.float64)
     weight = None if weight is None else np.ascontiguousarray(weight, np.float64)
+    sums = np.zeros((len(value) + 1, 2))  # Of rows without a leaf, the last.
     kernel = _compiled()
     if kernel is None:
-        inside = leaf >= 0
-        leaf, mass = leaf[inside], np.ones(len(leaf)) if weight is None else weight
-        with np.errstate(invalid="ignore"):
-            total = np.bincount(leaf, (mass * target)[inside], num_nodes)
-            return total / np.bincount(leaf, mass[inside], num_nodes)
-    mass, mean = np.empty(num_nodes), np.empty(num_nodes)
-    of_rows = [None if rows is None else address(rows) for rows in (leaf, target, weight)]
-    kernel.assay_leaf_means(len(leaf), *of_rows, num_nodes, address(mass), address(mean))
-    return mean
+        np.add.at(sums[:, 0], leaf, 1.0 if weight is None else weight)
+        np.add.at(sums[:, 1], leaf, target if weight is None else weight * target)
+        np.divide(sums[:-1, 1], sums[:-1, 0], out=value, where=sums[:-1, 0] > 0)
+        return
+    weights = None if weight is None else address(weight)
+    kernel.assay_set_means(
+        len(leaf), address(leaf), address(target), weights, len(value), address(sums), address(value)
+    )
 
 
 def _wants_histograms(problem: Problem) -> bool:
@@ -261,8 +261,8 @@ def _compiled() -> ctypes.CDLL | None:
         kernel.assay_bundle.argtypes = [ctypes.POINTER(_Problem), ctypes.c_void_p]
         kernel.assay_copy_tree.restype = None
         kernel.assay_copy_tree.argtypes = [ctypes.POINTER(kind) for kind in (_Problem, _Tree, _Nodes)]
-        kernel.assay_leaf_means.restype = None
-        kernel.assay_leaf_means.argtypes = [
+        kernel.assay_set_means.restype = None
+        kernel.assay_set_means.argtypes = [
             ctypes.c_int64, *[ctypes.c_void_p] * 3, ctypes.c_int64, *[ctypes.c_void_p] * 2,
         ]  # fmt: skip
         kernel.assay_free_tree.restype = None

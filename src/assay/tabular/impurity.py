@@ -17,7 +17,7 @@ from assay.data.table import Table
 from assay.tabular.bins import Bins, Codes
 from assay.tabular.estimator import Classifier, Estimator
 from assay.tabular.grower import Classes, Grown, Limits, Newton, grow
-from assay.tabular.growing import leaf_means
+from assay.tabular.growing import set_means
 from assay.tabular.inputs import is_int, is_real
 from assay.tabular.tree import Tree
 
@@ -188,8 +188,9 @@ def _with_means(
     tree: Tree, leaf: NDArray[np.int32], target: NDArray[np.float64], weight: NDArray[np.float64] | None
 ) -> Tree:
     """Returns the tree with the exact mean of its rows in every leaf, where rounded sums have grown it."""
-    mean = leaf_means(leaf, target, weight, tree.num_nodes)
-    return tree.with_values(np.where(np.isnan(mean), tree.value[:, 0], mean)[:, None])
+    value = tree.value.copy()
+    set_means(leaf, target, weight, value[:, 0])
+    return tree.with_values(value)
 
 
 def probabilities(raw: NDArray[np.float64], num_classes: int) -> NDArray[np.float64]:

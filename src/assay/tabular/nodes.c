@@ -38,8 +38,8 @@ static void note_categories(Grower *g, Node *node, int32_t feature)
     int64_t first = g->p->category_offsets[feature], count = g->p->category_offsets[feature + 1] - first;
     if (tree->num_categories + count > g->category_capacity) {
         g->category_capacity = 2 * (tree->num_categories + count);
-        tree->categories =
-            arena_enlarged(g->arena, tree->categories, tree->num_categories, g->category_capacity, sizeof *tree->categories);
+        tree->categories = arena_enlarged(g->arena, tree->categories, tree->num_categories, g->category_capacity,
+                                          sizeof *tree->categories);
     }
     int32_t *categories = tree->categories + tree->num_categories;
     for (int32_t category = 0; category < count; category++) {
@@ -52,17 +52,16 @@ static void note_categories(Grower *g, Node *node, int32_t feature)
 
 void add_children(Grower *g, int32_t index, const Split *split, int32_t left, int32_t nodes[2])
 {
-    Node parent = *node_at(g->tree, index);
-    parent.feature = split->feature;
-    parent.gain = split->gain;
-    parent.missing_left = split->missing_left;
+    Node *parent = node_at(g->tree, index);
+    parent->feature = split->feature;
+    parent->gain = split->gain;
+    parent->missing_left = split->missing_left;
     if (split->cut < 0)
-        note_categories(g, &parent, split->feature);
+        note_categories(g, parent, split->feature);
     else
-        parent.threshold = threshold_of(g->p, split);
-    parent.left = nodes[1] = add_node(g, parent.begin, left, parent.depth + 1, mix(parent.key ^ 1));
-    nodes[0] = add_node(g, parent.begin + left, parent.count - left, parent.depth + 1, mix(parent.key ^ 2));
-    *node_at(g->tree, index) = parent;
+        parent->threshold = threshold_of(g->p, split);
+    parent->left = nodes[1] = add_node(g, parent->begin, left, parent->depth + 1, mix(parent->key ^ 1));
+    nodes[0] = add_node(g, parent->begin + left, parent->count - left, parent->depth + 1, mix(parent->key ^ 2));
     const int64_t *whole = sums_of(g, index);
     int64_t *left_sums = sums_of(g, nodes[1]), *right_sums = sums_of(g, nodes[0]);
     for (int32_t w = 0; w < g->words; w++) {
@@ -85,30 +84,31 @@ void note_leaves(Grower *g, int32_t *leaf)
     }
 }
 
-/* Sets the mean of the targets of each leaf's rows, and NaN for other nodes; `mass` is a spare array. Rows without a
-   leaf have a negative one. */
-EXPORT void assay_leaf_means(int64_t num_rows, const int32_t *leaf, const double *target, const double *weight,
-                             int64_t num_nodes, double *mass, double *mean)
+/* Replaces the values of leaves by the means of their rows' targets; rows without a leaf have a negative one. `sums` is a
+   spare array of zeros, two for every node and two more. */
+EXPORT void assay_set_means(int64_t num_rows, const int32_t *leaf, const double *target, const double *weight,
+                            int64_t num_nodes, double *sums, double *value)
 {
-    memset(mass, 0, (size_t)num_nodes * sizeof *mass);
-    memset(mean, 0, (size_t)num_nodes * sizeof *mean);
     for (int64_t i = 0; i < num_rows; i++) {
-        double one = weight ? weight[i] : 1.0;
-        if (leaf[i] >= 0) {
-            mass[leaf[i]] += one;
-            mean[leaf[i]] += one * target[i];
-        }
+        double one = weight ? weight[i] : 1.0, *of_leaf = sums + 2 * (leaf[i] >= 0 ? leaf[i] : num_nodes);
+        of_leaf[0] += one;
+        of_leaf[1] += one * target[i];
     }
     for (int64_t i = 0; i < num_nodes; i++)
-        mean[i] /= mass[i];
+        value[i] = sums[2 * i] > 0 ? sums[2 * i + 1] / sums[2 * i] : value[i];
+}
+
+FOR_WIDE_VECTORS static void copy_shares(const int64_t *sums, int32_t count, double unit, double weight, double *value)
+{
+    for (int32_t k = 0; k < count; k++)
+        value[k] = (double)sums[k] * unit / weight;
 }
 
 /* The sum of the gradients, or the share of each class. */
 static void copy_value(const Problem *p, const int64_t *sums, double weight, double *value)
 {
     if (p->layout == CLASSES) {
-        for (int32_t k = 0; k < p->num_classes; k++)
-            value[k] = (double)sums[k] * p->units[1] / weight;
+        copy_shares(sums, p->num_classes, p->units[1], weight, value);
         return;
     }
     double gradient = (double)(p->layout == PACKED ? packed_gradient(sums[0]) : sums[0]) * p->units[0];
