@@ -181,7 +181,7 @@ class _Rows(torch.autograd.Function):
                 of_bias += slope.sum()
                 of_rows[part] = scale * linear(slope, columns.T)
                 of_scale += (rows[part] * of_rows[part]).sum()  # Of e^t x in t: the slope times e^t x.
-                of_columns += linear(rows[part].T, slope.T).T
+                of_columns.addmm_(slope.T, rows[part])
         if needed:
             ctx.save_for_backward(of_rows, of_columns.mul_(scale), of_scale, of_bias)
             ctx.count = count
