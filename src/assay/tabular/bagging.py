@@ -97,21 +97,23 @@ class Bagging(Estimator):
         population = Population.of(content_order(table, target), weight)
         unseen = _OutOfBag(table.num_rows, self._num_classes or 1) if self.oob_score else None
 
-        def fit_member(seed: int) -> tuple[Any, NDArray[np.int64], NDArray[np.float64] | None]:
+        def fit_member(seed: int) -> tuple[Any, tuple[NDArray[np.int64], NDArray[np.float64]] | None]:
             own = np.random.default_rng(seed)
             drawn = self._draw(population, weight, own)
             member = learner.fit(drawn, own, self._draw_features(own))
+            kept = member.tree if isinstance(member, Grown) else member
+            if unseen is None:
+                return kept, None
             outside = np.flatnonzero(drawn == 0)
-            outputs = None if unseen is None else learner.outputs(member, outside)
-            return (member.tree if isinstance(member, Grown) else member), outside, outputs
+            return kept, (outside, learner.outputs(member, outside))
 
         members = []
         with ThreadPoolExecutor(num_threads(self.n_jobs)) as pool:
             for fitted in pool.map(fit_member, rng.integers(2**63, size=self.n_estimators).tolist()):
-                member, outside, outputs = fitted
+                member, judged = fitted
                 members.append(member)
-                if unseen is not None and outputs is not None:
-                    unseen.add(outside, outputs)
+                if unseen is not None and judged is not None:
+                    unseen.add(*judged)
                 if monitor is not None and monitor(len(members), self):
                     break
         if unseen is not None:

@@ -88,8 +88,8 @@ static int32_t sample(int32_t *items, int32_t count, double fraction, uint64_t k
     return size;
 }
 
-/* Puts the features that are drawn in any case first and returns how many they are. If none of them varies in the node,
-   drawing goes on. */
+/* Puts the features that are drawn in any case first and returns how many they are. If none of them varies in the
+   node, drawing goes on. */
 static int32_t draw_features(const Problem *p, const Child *child)
 {
     if (p->max_features < 0 || p->max_features >= child->num_features)

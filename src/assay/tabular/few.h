@@ -53,6 +53,15 @@ Found note_few(Few *few, int32_t feature);
    category. */
 void search_few(Few *few, uint8_t *goes_left, Split *best);
 
+/* The best candidate of the features that were noted, of equals the first. */
+typedef struct {
+    int32_t place, code; /* among the features noted; the greatest that goes left, or the category that does */
+    bool missing_left;
+} Chosen;
+
+/* judge.c; the score is minus infinity if none is allowed. */
+void judge_few(const Few *few, double *score, Chosen *chosen);
+
 /* Puts the rows that go left first and returns how many they are. */
 int32_t part_few(Few *few);
 

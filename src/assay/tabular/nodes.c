@@ -84,8 +84,8 @@ void note_leaves(Grower *g, int32_t *leaf)
     }
 }
 
-/* Replaces the values of leaves by the means of their rows' targets; rows without a leaf have a negative one. `sums` is a
-   spare array of zeros, two for every node and two more. */
+/* Replaces the values of leaves by the means of their rows' targets; rows without a leaf have a negative one. `sums`
+   is a spare array of zeros, two for every node and two more. */
 EXPORT void assay_set_means(int64_t num_rows, const int32_t *leaf, const double *target, const double *weight,
                             int64_t num_nodes, double *sums, double *value)
 {
@@ -98,7 +98,8 @@ EXPORT void assay_set_means(int64_t num_rows, const int32_t *leaf, const double 
         value[i] = sums[2 * i] > 0 ? sums[2 * i + 1] / sums[2 * i] : value[i];
 }
 
-FOR_WIDE_VECTORS static void copy_shares(const int64_t *sums, int32_t count, double unit, double weight, double *value)
+FOR_WIDE_VECTORS static void copy_shares(const int64_t *sums, int32_t count, double unit, double weight,
+                                         double *value)
 {
     for (int32_t k = 0; k < count; k++)
         value[k] = (double)sums[k] * unit / weight;

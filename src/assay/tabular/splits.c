@@ -86,15 +86,16 @@ static int32_t link_nodes(const View *tree, int32_t num_features, const int32_t 
     return SOUND;
 }
 
-/* Returns what is wrong with the first tree that is malformed, and where, or 0; `spare` has room for twice the nodes of
-   the largest tree, and `counts`, which is zero, for two sides of every feature. `num_known` are the categories known of
-   every feature, -1 for numbers. */
+/* Returns what is wrong with the first tree that is malformed, and where, or 0; `spare` has room for twice the nodes
+   of the largest tree, and `counts`, which is zero, for two sides of every feature. `num_known` are the categories
+   known of every feature, -1 for numbers. */
 EXPORT int32_t assay_link_trees(const View *trees, int64_t num_trees, int32_t num_features, const int32_t *num_known,
                                 Node *nodes, int32_t *spare, int64_t *counts, int32_t *depths, Place *place)
 {
     for (int64_t t = 0; t < num_trees; nodes += trees[t++].num_nodes) {
         place->tree = t;
-        int32_t fault = link_nodes(&trees[t], num_features, num_known, nodes, spare, counts, &depths[t], &place->node);
+        int32_t fault =
+            link_nodes(&trees[t], num_features, num_known, nodes, spare, counts, &depths[t], &place->node);
         if (!fault)
             fault = check_categories(&trees[t], num_known, &place->node);
         if (fault)
@@ -121,8 +122,8 @@ EXPORT void assay_gather_splits(const View *trees, int64_t num_trees, const int3
 }
 
 /* Sets slot and limit of nodes; no slot has more than `largest` thresholds. */
-EXPORT void assay_set_limits(Node *nodes, const uint32_t *which, const uint32_t *limits, int64_t count, uint32_t largest,
-                             int32_t first_slot)
+EXPORT void assay_set_limits(Node *nodes, const uint32_t *which, const uint32_t *limits, int64_t count,
+                             uint32_t largest, int32_t first_slot)
 {
     for (int64_t i = 0; i < count; i++) {
         uint32_t limit = limits[i], slot = (uint32_t)first_slot;
@@ -133,8 +134,8 @@ EXPORT void assay_set_limits(Node *nodes, const uint32_t *which, const uint32_t 
     }
 }
 
-/* Sets the bits of the codes that go left, `width` words for each of some nodes, ascending, that split on one category
-   feature; `codes` are those of its categories and, last, of missing values. */
+/* Sets the bits of the codes that go left, `width` words for each of some nodes, ascending, that split on one
+   category feature; `codes` are those of its categories and, last, of missing values. */
 EXPORT void assay_fill_sets(const View *trees, const uint32_t *which, int64_t count, const int32_t *codes,
                             int32_t num_categories, int64_t width, uint32_t *sets)
 {
