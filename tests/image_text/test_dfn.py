@@ -85,3 +85,8 @@ def test_without_a_column_a_random_share_counts_as_clean(pairs, small):
     clean = DFN(**small, clean=0.5).known_clean(pairs, Run(seed=1))
     assert 4 < clean.sum() < 20
     assert np.array_equal(clean, DFN(**small, clean=0.5).known_clean(pairs, Run(seed=1)))
+
+
+def test_leaves_the_folder_of_the_model_to_the_trial(pairs, small, tmp_path):
+    DFN(**small, filter_examples=24).fit(noisy(pairs), run=Run(folder=tmp_path))
+    assert not (tmp_path / "model").exists()

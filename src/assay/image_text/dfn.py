@@ -88,7 +88,7 @@ class DFN(TwoTowers):
         judge = self.student(self.filter_examples).fit(known, run=run.part("filter", 0.5))
         kept = pool.take(self.selected(judge, pool))
         check_trainable(kept)
-        model = self.student(self.examples).fit(kept, run=run.part("model", 0.5))
+        model = self.student(self.examples).fit(kept, run=run.part("student", 0.5))
         model.facts = {"clean pairs": int(clean.sum()), "pool": len(pool), "kept": len(kept)}
         return model
 
