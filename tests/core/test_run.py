@@ -117,10 +117,10 @@ def test_parts_have_folders_and_shares_of_what_is_counted(tmp_path):
     run = Run(seed=3, budget=Budget(100, "steps"), folder=tmp_path, checkpoint_every=5)
     first, second = run.part("first", 0.25), run.part("second", 0.75)
     assert (first.budget, second.budget) == (Budget(25, "steps"), Budget(75, "steps"))
-    assert (first.folder, second.folder) == (tmp_path / "first", tmp_path / "second")
+    assert (first.folder, second.folder) == (tmp_path / "parts" / "first", tmp_path / "parts" / "second")
     assert (second.seed, second.checkpoint_every) == (3, 5)
     first.log(1, loss=1.0)
-    assert (tmp_path / "first" / "log.jsonl").exists()
+    assert (tmp_path / "parts" / "first" / "log.jsonl").exists()
     assert Run().part("only", 0.5).budget is None
 
 

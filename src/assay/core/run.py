@@ -86,7 +86,7 @@ class Run:
         """The run of one of several trainings that make a fit, with a folder and a budget of its own.
 
         Args:
-            name: of its folder, in this run's.
+            name: of its folder, in `parts` of this run's.
             share: of the budget, in (0, 1]. Of seconds it gets what the parts until now have left of their
                 shares and its own, so that work between the parts counts too.
         """
@@ -98,7 +98,7 @@ class Run:
                 amount = max(budget.amount * self._shared - (time.monotonic() - self._started), 1e-3)
             budget = dataclasses.replace(budget, amount=amount)
         if folder is not None:
-            folder = folder / name
+            folder = folder / "parts" / name  # What else is in a run's folder has names of its own.
             folder.mkdir(parents=True, exist_ok=True)
         trackers = [_Named(tracker, name) for tracker in self.trackers]
         part = dataclasses.replace(self, budget=budget, folder=folder, trackers=trackers)
