@@ -8,7 +8,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -75,14 +75,18 @@ class Call:
     def send(self, tensor: Tensor, peer: int) -> Any:
         """Starts sending; `wait` for what comes back."""
         self.bytes_sent += tensor.nbytes
-        with self._named(peer):
+        try:
             return self.link.group.send([tensor], peer, self._tag)
+        except RuntimeError as error:
+            raise self._failure(peer, error) from error
 
     def receive(self, tensor: Tensor, peer: int) -> Any:
         """Starts receiving into a tensor; `wait` for what comes back."""
         self.bytes_received += tensor.nbytes
-        with self._named(peer):
+        try:
             return self.link.group.recv([tensor], peer, self._tag)
+        except RuntimeError as error:
+            raise self._failure(peer, error) from error
 
     def exchange(self, sends: Sequence[tuple[Tensor, int]], receives: Sequence[tuple[Tensor, int]]) -> None:
         """Sends and receives all at once, as NCCL needs it, and waits."""
@@ -93,8 +97,10 @@ class Call:
         self.bytes_received += sum(t.nbytes for t, _ in receives)
         if ops:
             peer = (receives or sends)[0][1]
-            with self._named(peer):
+            try:
                 works = dist.batch_isend_irecv(ops)
+            except RuntimeError as error:
+                raise self._failure(peer, error) from error
             for work in works:
                 self.wait(work, peer)
 
@@ -105,25 +111,23 @@ class Call:
             RankFailure: the connection is lost, or the deadline has passed.
         """
         left = self.started + self._timeout - self._grace - time.perf_counter()
-        with self._named(peer):
-            work.wait(timedelta(seconds=max(left, 0.001)))
-
-    @contextlib.contextmanager
-    def _named(self, peer: int) -> Iterator[None]:
-        """Turns an error of the transport into one that names the rank."""
         try:
-            yield
+            work.wait(timedelta(seconds=max(left, 0.001)))
         except RuntimeError as error:
-            lost = "imed out" not in str(error)
-            culprit = self.link.culprit(peer, 0.1 if lost else self._grace)
-            self.link.hang_up()
-            what = "is gone" if lost else f"has not answered within {self._timeout:g} s"
-            through = "" if culprit == peer else f" (rank {peer}, of which word came, waited for it)"
-            raise RankFailure(
-                f"{self.operation} number {self.sequence} ({self.algorithm}) on rank {self.link.rank}: "
-                f"rank {culprit} {what}{through}",
-                culprit,
-            ) from error
+            raise self._failure(peer, error) from error
+
+    def _failure(self, peer: int, error: RuntimeError) -> RankFailure:
+        """An error of the transport as one that names the rank."""
+        lost = "imed out" not in str(error)
+        culprit = self.link.culprit(peer, 0.1 if lost else self._grace)
+        self.link.hang_up()
+        what = "is gone" if lost else f"has not answered within {self._timeout:g} s"
+        through = "" if culprit == peer else f" (rank {peer}, of which word came, waited for it)"
+        return RankFailure(
+            f"{self.operation} number {self.sequence} ({self.algorithm}) on rank {self.link.rank}: "
+            f"rank {culprit} {what}{through}",
+            culprit,
+        )
 
     def record(self, total: int, steps: int) -> Record:
         """Notes the end of the call, and returns its record."""
