@@ -8,7 +8,7 @@ pytest.importorskip("tokenizers")
 
 
 def test_learns_what_belongs_together(pairs, small, run):
-    model = SigLIP(**{**small, "examples": 960}).fit(pairs, run=run)
+    model = SigLIP(**{**small, "examples": 1440}).fit(pairs, run=run)
     scores = model.scores(pairs, [pairs.texts(i)[0] for i in range(12)])
     assert (scores.argmax(axis=1) == np.arange(24) % 12).mean() > 0.9
 
