@@ -23,7 +23,8 @@ class TestLoad:
         data = task.load()
         assert (data.name, len(data), data.positions) == ("digits", 1797, 8192)
         assert len(task.load(scale="smoke")) == 400
-        assert task.load("digits", positions=1).positions == 1
+        assert task.load(task="digits", positions=1).positions == 1
+        assert task.load(task="digits").fingerprint() == data.fingerprint()
 
     def test_images_in_memory_and_on_disk(self, tmp_path):
         rng = np.random.default_rng(0)
@@ -39,16 +40,21 @@ class TestLoad:
         assert found.images.images.shape == (6, 5, 5)
         assert found.images.classes == ("cat", "dog")
 
-    def test_full_scale_is_fashion(self):
+    def test_images_are_fashion_and_those_of_full_scale(self):
         try:
-            data = task.load(scale="full")
+            data = task.load(task="images")
         except FetchError as error:
             pytest.skip(str(error))
         assert (data.name, len(data)) == ("fashion-mnist", 20_000)
+        assert task.load(scale="full").fingerprint() == data.fingerprint()
 
     def test_mistakes_are_named(self, tmp_path):
         with pytest.raises(ContractError, match="no such file or folder"):
             task.load(str(tmp_path / "gone"))
+        with pytest.raises(ContractError, match="task: expected digits or images, got 'letters'"):
+            task.load(task="letters")
+        with pytest.raises(ContractError, match="a task or data of your own, got 'images' and 'x'"):
+            task.load("x", task="images")
         with pytest.raises(ContractError, match="positions: expected a whole number"):
             task.load(positions=0)
 

@@ -40,6 +40,7 @@ def with_options(command: type[Command], task: Task) -> type[Command]:
     taken = {field.name for field in dataclasses.fields(own)} & {
         field.name for field in dataclasses.fields(command)
     }
+    taken -= {"task"}  # The command's is a word by its place, and leaves --task free.
     assert not taken, f"{task.name}'s load and the command line both have {taken}"
     own.__doc__ = "Which data, and what is asked of them."
     hint = Annotated[OmitArgPrefixes[own], arg(name=task.name)]

@@ -129,6 +129,7 @@ class Record:
 def race(
     task: str,
     arms: Mapping[str, Any],
+    /,
     *,
     data: str | None = None,
     metric: str | None = None,

@@ -34,6 +34,7 @@ class Entrant:
 
 def compare(
     task: str | Task,
+    /,
     data: Any = None,
     *,
     methods: Sequence[Any] | Mapping[str, Any] | None = None,

@@ -7,7 +7,7 @@ gradients are small; with `positions=1` it is the plain classification of images
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
 from assay.data.digits import digits
 from assay.data.labelled import LabelledImages, read_labelled
+from assay.data.table import ContractError
 from assay.precision.metrics import Outcome, accuracy, cross_entropy
 from assay.precision.problem import Problem
 
@@ -54,16 +55,18 @@ class PrecisionTask(Task):
         source: Any = None,
         *,
         scale: Scale = "default",
+        task: Literal["digits", "images"] | None = None,
         positions: int = _POSITIONS,
         size: int = 16,
     ) -> Problem:
-        """The labelled images of a folder or table, or of a default data set.
+        """The labelled images of a folder or table, or those of a task.
 
         Args:
-            source: digits or fashion-mnist; a folder with a folder of images for each class, or a table, as
-                `assay.data.labelled.read_labelled` reads them; LabelledImages. None for digits, at full scale
-                for 20,000 images of fashion-mnist.
-            scale: "smoke" takes 400 images of a default data set.
+            source: a folder with a folder of images for each class, or a table, as
+                `assay.data.labelled.read_labelled` reads them; LabelledImages. None for those of `task`.
+            scale: "smoke" takes 400 of a task's images, other scales 20,000 at most.
+            task: digits for handwritten ones, images for the clothes of Fashion-MNIST; None for digits, and
+                for images at full scale.
             positions: over how many positions per image the loss counts as averaged, from 1 up.
             size: side in pixels of the images of a folder or table, which become grey.
 
@@ -72,13 +75,16 @@ class PrecisionTask(Task):
         """
         if isinstance(source, Problem):
             return source
-        if source is None:
-            source = "fashion-mnist" if scale == "full" else self.default_data
+        if source is not None and task is not None:
+            raise ContractError(f"expected a task or data of your own, got {task!r} and {source!r}")
         if isinstance(source, LabelledImages):
             return Problem(source, positions)
-        if source not in ("digits", "fashion-mnist"):
+        if source is not None:
             return Problem(read_labelled(source, size=size, grey=True), positions)
-        if source == "digits":
+        task = task or ("images" if scale == "full" else "digits")
+        if task not in ("digits", "images"):
+            raise ContractError(f"task: expected digits or images, got {task!r}")
+        if task == "digits":
             images = digits()
         else:
             from assay.data.labelled_sets import fashion_mnist
