@@ -1,7 +1,7 @@
 """The metrics of retrieval and of zero-shot classification, each defined once.
 
-A correct item's rank counts every item whose score is at least its own, itself once: ties are errors, so that
-constant scores find nothing.
+The rank of the best correct item is one more than the number of wrong items whose scores are at least its own:
+ties are errors, so that constant scores find nothing, but other correct items are no rivals.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def ranks(scores: Scores, rows: NDArray[np.int64], columns: NDArray[np.int64]) -
         part = slice(start, start + _ROWS_AT_ONCE)
         correct = rows[part, None] == columns[None]
         best = np.where(correct, scores[part], -np.inf).max(axis=1, initial=-np.inf)
-        counted = (scores[part] >= best[:, None]).sum(axis=1)
+        counted = 1 + ((scores[part] >= best[:, None]) & ~correct).sum(axis=1)
         found[part] = np.where(correct.any(axis=1), counted, 0)
     return found
 

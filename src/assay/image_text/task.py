@@ -37,6 +37,7 @@ _SMOKE: dict[str, Any] = {
     "batch_size": 32,
     "dim": 32,
     "views": 1,
+    "max_num_patches": 16,
     "augment": False,
     "text": "words",
 }
@@ -60,6 +61,7 @@ class ImageText(Task):
         "pixel-neighbours": "assay.image_text.pixel_neighbours:PixelNeighbours",
         "clip": "assay.image_text.clip:CLIP",
         "siglip": "assay.image_text.siglip:SigLIP",
+        "siglip2": "assay.image_text.siglip2:SigLIP2",
         "lit": "assay.image_text.lit:LiT",
         "flip": "assay.image_text.flip:FLIP",
         "catlip": "assay.image_text.catlip:CatLIP",

@@ -59,6 +59,8 @@ def orthogonalized(
     tall = matrices.shape[-2] > matrices.shape[-1]
     X = matrices.mT if tall else matrices
     X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=eps)
+    if X.ndim > 2:
+        X = X.contiguous()  # Transposed batches in bfloat16 have no fast product: 4 s for 10 ms.
     plus_product = torch.addmm if X.ndim == 2 else torch.baddbmm
     # Every round writes into the same memory: new memory from the system would cost 3 % of the time.
     A = X.new_empty((*X.shape[:-1], X.shape[-2]))
