@@ -26,7 +26,7 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 from measuring.data import delays, education, flights, halves, synthetic
-from measuring.methods import OURS, Arm, adaboosts, boosted, forests
+from measuring.methods import OURS, Arm, adaboosts, boosted, exact_baggings, exact_trees, forests
 from measuring.turns import Verdicts, console, metric, predicted, show, spread, take_turns
 from rich.table import Table
 
@@ -77,12 +77,14 @@ def fit_section(options: Options, verdicts: Verdicts) -> None:
         title = f"Gradient boosting, 100 trees, {what}, {len(data)} rows x {len(data.features.columns)}"
         reference = "LightGBM" if "LightGBM" in times else arms[0].name
         show(title, times, metric(data), reference)
-        ours = times[f"{OURS} XGBoost"]
-        for peer in ("LightGBM", "xgboost"):
-            if peer in times:
-                verdicts.compare(f"fit, {what}, / {peer}", ours.fit, times[peer].fit, 0.40)
-        if "LightGBM" in times:
-            verdicts.compare(f"predict, {what}, / LightGBM", ours.predict, times["LightGBM"].predict, 0.35)
+        for method in ("XGBoost", "GBDT"):
+            ours = times[f"{OURS} {method}"]
+            for peer in ("LightGBM", "xgboost"):
+                if peer in times:
+                    verdicts.compare(f"fit, {method}, {what}, / {peer}", ours.fit, times[peer].fit, 0.40)
+            if "LightGBM" in times:
+                theirs = times["LightGBM"].predict
+                verdicts.compare(f"predict, {method}, {what}, / LightGBM", ours.predict, theirs, 0.35)
 
 
 def against_scikit_learn(
@@ -154,6 +156,9 @@ def memory_section(options: Options, verdicts: Verdicts) -> None:
     boosting = "boosting, flights, 10 trees of depth 6"
     shapes = [(boosting, boosted(10, depth=6), partial(task.load, "flights"))]
     shapes += [(title, forests(trees), load) for title, trees, load, _ in forest_shapes(options)]
+    for name, load in (("adult", partial(task.load, "adult")), ("flights 40,000", partial(flights, 40_000))):
+        shapes.append((f"exact tree, {name}", exact_trees(), load))
+        shapes.append((f"exact bagging, {name}", exact_baggings(10), load))
     sheet = Table(title="Peak memory above the input", title_justify="left")
     for heading in ("what", "method", "MiB"):
         sheet.add_column(heading, justify="right" if heading == "MiB" else "left")
@@ -163,7 +168,7 @@ def memory_section(options: Options, verdicts: Verdicts) -> None:
         for arm in arms:
             with ProcessPoolExecutor(1, mp_context=context) as process:
                 peaks[arm.name] = process.submit(peak_of_fit, arm, load, options.threads).result()
-            sheet.add_row(title, arm.name, f"{peaks[arm.name]:.0f}")
+            sheet.add_row(title, arm.name, f"{peaks[arm.name]:.1f}")
         peers = [peak for name, peak in peaks.items() if not name.startswith(OURS)]
         if peers:
             verdicts.add(f"memory, {title}, / least of the peers", peaks[arms[0].name] / min(peers), 1.10)

@@ -58,6 +58,17 @@ def forests(trees: int) -> list[Arm]:
     return _pair("random_forest:RandomForest", "SklearnRandomForest", settings, settings)
 
 
+def exact_trees() -> list[Arm]:
+    """One tree of exact splits, grown to the end."""
+    return _pair("cart:CART", "SklearnCART", {}, {})
+
+
+def exact_baggings(members: int) -> list[Arm]:
+    """So many trees of exact splits, on bootstrap samples."""
+    settings = {"n_estimators": members}
+    return _pair("bagging:Bagging", "SklearnBagging", settings, settings)
+
+
 def adaboosts(rounds: int, depth: int) -> list[Arm]:
     """AdaBoost of trees of a depth."""
     from sklearn.tree import DecisionTreeClassifier
