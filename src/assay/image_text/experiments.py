@@ -32,9 +32,11 @@ from assay.image_text.flip import FLIP
 from assay.image_text.lit import LiT
 from assay.image_text.metrics import ranks, recall
 from assay.image_text.model import ImageTextModel
+from assay.image_text.paraphrases import precision
 from assay.image_text.pictures import as_input
 from assay.image_text.probe import linear_probe
 from assay.image_text.templates import TEMPLATES
+from assay.image_text.towers import PretrainedConfig
 from assay.train.seeding import seeded
 
 _TINY = {"dim": 32, "size": 32}
@@ -73,8 +75,9 @@ class Bench:
         return ({**_TINY, "batch_size": 16} if self.smoke else {}) | plain | changes
 
     def lit(self, **changes: Any) -> LiT:
-        """LiT on pictures of 64 pixels, as they are kept."""
-        return LiT(**{"size": 64, **self.settings(**changes), "examples": self.count(changes["examples"])})
+        """LiT on pictures of 64 pixels, as they are kept, and the last map of the image tower alone."""
+        small = {"size": 64, "image": PretrainedConfig(earlier=())}
+        return LiT(**{**small, **self.settings(**changes), "examples": self.count(changes["examples"])})
 
     def locked(
         self,
@@ -269,6 +272,19 @@ def prompting(seed: int, scale: Scale) -> Mapping[str, float]:
 
     single = [found((template,)) for template in TEMPLATES]
     return {"ensemble": found(TEMPLATES), "bare name": single[0], "single templates": float(np.mean(single))}
+
+
+def paraphrasing(seed: int, scale: Scale) -> Mapping[str, float]:
+    """How many of the first pictures found are right, and R@1, with and without a pretrained text tower.
+
+    What is looked for shares few words with the names (see `paraphrases`); the vendor was not trained on.
+    """
+    bench = Bench(seed, scale)
+    found: Measured = {}
+    for text in ("words", "sentences"):
+        model = bench.locked(bench.lit(examples=60_000, batch_size=512, text=text, length=32, tags=0.3))
+        found |= {text: precision(model, bench.shown), f"R@1, {text}": bench.recall(model)}
+    return found
 
 
 def pretrained(seed: int, scale: Scale) -> Mapping[str, float]:
