@@ -1,7 +1,7 @@
 """The metrics of retrieval and of zero-shot classification, each defined once.
 
-The rank of the best correct item is one more than the number of wrong items whose scores are at least its own:
-ties are errors, so that constant scores find nothing, but other correct items are no rivals.
+The rank of the best correct item is one more than the number of wrong items whose scores are at least its
+own: ties are errors, so that constant scores find nothing, but other correct items are no rivals.
 """
 
 import numpy as np
