@@ -92,8 +92,8 @@ claims: tuple[Claim, ...] = (
         "that needs the connection: do two garments in two windows belong to one kind? In the paper later "
         "stages merge windows, and the shift is worth a point of ImageNet.",
         finding="Without the shift the network guesses in every seed. With it, nine seeds of ten come to "
-        "between 0.80 and 0.98, and one has not left the plateau of guessing when the training ends; the five "
-        "seeds that were asked for first left it open.",
+        "between 0.80 and 0.98, and one has not left the plateau of guessing when the training ends; the "
+        "five seeds that were asked for first left it open.",
         seeds=10,
     ),
 )
