@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -88,5 +90,6 @@ def test_without_a_column_a_random_share_counts_as_clean(pairs, small):
 
 
 def test_leaves_the_folder_of_the_model_to_the_trial(pairs, small, tmp_path):
-    DFN(**small, filter_examples=24).fit(noisy(pairs), run=Run(folder=tmp_path))
+    with contextlib.closing(Run(folder=tmp_path)) as run:
+        DFN(**small, filter_examples=24).fit(noisy(pairs), run=run)
     assert not (tmp_path / "model").exists()

@@ -11,13 +11,8 @@ def rank_by_loops(scores, rows, columns):
         if not own:
             found.append(0)
             continue
-        best, place, own_seen = max(own), 1, False
-        for j, score in enumerate(row):
-            if columns[j] == rows[i] and score == best and not own_seen:
-                own_seen = True
-            elif score >= best:
-                place += 1
-        found.append(place)
+        rivals = [row[j] for j in range(len(row)) if columns[j] != rows[i]]
+        found.append(1 + sum(score >= max(own) for score in rivals))
     return found
 
 
@@ -27,6 +22,11 @@ def test_ranks_are_those_of_loops_with_ties(seed):
     scores = rng.integers(0, 4, (9, 12)).astype(float)
     rows, columns = rng.integers(0, 6, 9), rng.integers(0, 6, 12)
     assert ranks(scores, rows, columns).tolist() == rank_by_loops(scores, rows, columns)
+
+
+def test_equal_texts_of_one_group_are_no_rivals():
+    scores = np.array([[0.9, 0.9, 0.5], [0.1, 0.1, 0.7]])
+    assert ranks(scores, np.array([0, 1]), np.array([0, 0, 1])).tolist() == [1, 1]
 
 
 def test_constant_scores_find_nothing():
