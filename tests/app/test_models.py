@@ -169,11 +169,14 @@ def test_device_precision_and_ranks_reach_the_method(capfdbinary, monkeypatch):
         monkeypatch.setenv(name, value)
     words = ("--device", "cuda", "--shard")
     assert run(capfdbinary, *FIT[:-1], "other", *words) == (0, "", "")
-    assert not Path("other").exists()  # Rank 0 writes the model.
+    assert run(capfdbinary, *FIT[:-1], "other", *words, "--checkpoints", "kept") == (0, "", "")
+    assert not Path("other").exists()  # Rank 0 writes the model,
+    assert not Path("kept").exists()  # and what the checkpoints are of.
     monkeypatch.setenv("RANK", "0")
     assert run(capfdbinary, *FIT[:-1], "other", *words)[2] == "model: other\n"
     assert seen == [
         ("cpu", "bf16", 0, 1, False),
+        ("cuda:1", "fp32", 3, 4, True),
         ("cuda:1", "fp32", 3, 4, True),
         ("cuda:1", "fp32", 0, 4, True),
     ]
@@ -210,6 +213,8 @@ def test_a_training_goes_on_from_its_checkpoint(capfdbinary, shapes):
     status, _, error = run(capfdbinary, *FIT_IMAGES, "--seed", "2")
     assert status == 2
     assert "--checkpoints kept: its fit has seed 0, this one 2; take another folder" in error
+    status, _, error = run(capfdbinary, *FIT_IMAGES, "--precision", "bf16")
+    assert "its fit has precision 'fp32', this one 'bf16'" in error
     status, _, error = run(capfdbinary, *FIT_IMAGES[:-3], "shapes")
     assert status == 2
     assert "--checkpoints shapes: expected an empty folder or one of checkpoints" in error

@@ -107,8 +107,9 @@ class Fit(Command):
             card = {"format": _FORMAT, "task": task.name, "method": self.method, "settings": settings}
             card |= {"data": data.name, "fingerprint": data.fingerprint(), "seed": self.seed}
             card |= {"assay": __version__}
-            if self.checkpoints is not None:
-                _require_the_same_fit(self.checkpoints, card | {"scale": self.scale, "budget": self.budget})
+            if self.checkpoints is not None and rank == 0:  # Others would look while it writes.
+                around = {"scale": self.scale, "budget": self.budget, "precision": self.precision}
+                _require_the_same_fit(self.checkpoints, card | around)
             run.start_clock()
             with contextlib.closing(run):
                 model = task.fit(chosen.method, data, run)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from assay.train.division import divided_as
+from assay.train.division import divided_as, is_divided
 
 
 class OptimizerState:
@@ -55,6 +55,6 @@ def _fitting(value: Any, parameter: Tensor) -> Any:
     """
     if not isinstance(value, Tensor) or value.shape != parameter.shape:
         return value
-    if hasattr(parameter, "placements"):
+    if is_divided(parameter):
         return divided_as(parameter, value)
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
