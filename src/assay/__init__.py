@@ -1,23 +1,9 @@
-"""assay: which machine-learning method should I use, on my data, at my budget?"""
+"""assay: which machine-learning method should I use, on my data, at my budget?
 
-from typing import TYPE_CHECKING, Any
+Public names are imported when they are first used: `import assay` costs nothing.
+"""
+
+import lazy_loader
 
 __version__ = "0.1.0"
-__all__ = ["Board", "__version__", "compare"]
-
-if TYPE_CHECKING:
-    from assay.core.board import Board
-    from assay.core.comparison import compare
-
-
-def __getattr__(name: str) -> Any:
-    """Imports the public names when they are first used: `import assay` costs nothing."""
-    if name == "compare":
-        from assay.core.comparison import compare
-
-        return compare
-    if name == "Board":
-        from assay.core.board import Board
-
-        return Board
-    raise AttributeError(f"module 'assay' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,7 +5,8 @@ import pytest
 import toy_task
 
 from assay import catalog
-from assay.core.claim import Claim, Prediction, Record, claims, race, run_claim
+from assay.core import claim as core
+from assay.core.claim import Claim, Prediction, Record, claims, race
 from assay.core.run import Run
 
 
@@ -66,7 +67,7 @@ def toy_claims(monkeypatch):
 )
 def test_verdicts(tmp_path, name, verdict):
     [chosen] = claims([name]).values()
-    record = run_claim(chosen, runs=tmp_path, progress=False)
+    record = core.claim(chosen, runs=tmp_path, progress=False)
     assert record.verdict == verdict
     assert len(record.seeds) == 5
     if name != "race":
@@ -75,7 +76,7 @@ def test_verdicts(tmp_path, name, verdict):
 
 def test_record_round_trip(tmp_path):
     [chosen] = claims(["toy/true"]).values()
-    record = run_claim(chosen, runs=tmp_path / "runs", seeds=3, progress=False)
+    record = core.claim(chosen, runs=tmp_path / "runs", seeds=3, progress=False)
     path = record.write(tmp_path / "records")
     assert path == tmp_path / "records" / "toy" / "true.json"
     assert Record.read(path) == record
@@ -88,18 +89,18 @@ def test_record_round_trip(tmp_path):
 def test_a_claim_that_cannot_run_says_why(tmp_path):
     [chosen] = claims(["broken"]).values()
     with pytest.raises(RuntimeError, match="toy/broken, seed 0: error: RuntimeError: no data today"):
-        run_claim(chosen, runs=tmp_path, seeds=1, progress=False)
+        core.claim(chosen, runs=tmp_path, seeds=1, progress=False)
 
 
 def test_runs_of_a_claim_take_device_and_precision_from_it(tmp_path):
     [chosen] = claims(["surroundings"]).values()
     options = {"runs": tmp_path, "seeds": 1, "progress": False}
-    assert run_claim(chosen, **options).values == {"bf16": (0.0,)}
-    record = run_claim(chosen, precision="bf16", **options)
+    assert core.claim(chosen, **options).values == {"bf16": (0.0,)}
+    record = core.claim(chosen, precision="bf16", **options)
     assert record.values == {"bf16": (1.0,)}
     assert (record.environment["device"], record.environment["precision"]) == ("cpu", "bf16")
     with pytest.raises(ValueError, match="expected a precision"):
-        run_claim(chosen, precision="fp8", **options)
+        core.claim(chosen, precision="fp8", **options)
 
 
 def test_names_pick_claims_or_whole_tasks():
@@ -116,3 +117,13 @@ def test_verdict_needs_the_whole_interval():
     assert prediction.verdict({"a": [1.0, 1.0]}) == "refuted"
     assert prediction.verdict({"a": [5.0]}) == "open"
     assert str(prediction) == "a > 1"
+
+
+def test_a_claim_is_named_or_given(tmp_path):
+    [given] = claims(["toy/true"]).values()
+    options = {"seeds": 2, "runs": tmp_path, "progress": False}
+    assert core.claim("toy/true", **options).values == core.claim(given, **options).values
+    with pytest.raises(ValueError, match="expected the name of one claim, got 'toy': toy/true, toy/false"):
+        core.claim("toy", **options)
+    with pytest.raises(ValueError, match="there is no claim 'toy/nothing'"):
+        core.claim("toy/nothing", **options)

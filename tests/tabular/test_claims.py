@@ -17,7 +17,7 @@ BY_NAME = {claim.name: claim for claim in claims}
 
 
 def test_a_claim_is_judged_from_its_own_processes(tmp_path):
-    record = core.run_claim(
+    record = core.claim(
         BY_NAME["tabular/adaboost-bound"], seeds=2, scale="smoke", runs=tmp_path, jobs=1, progress=False
     )
     assert record.verdict == "supported"

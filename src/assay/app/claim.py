@@ -36,7 +36,7 @@ class Claim(Command):
     def run(self) -> int:
         """0, or 1 if a claim could not be run; the verdict does not matter."""
         from assay.app.terminal import console, say, table
-        from assay.core.claim import claims, run_claim
+        from assay.core.claim import claim, claims
 
         chosen = claims(self.names)
         options = {"seeds": self.seeds, "scale": self.scale, "runs": self.runs, "jobs": self.jobs}
@@ -46,13 +46,13 @@ class Claim(Command):
             raise ValueError("--seeds and --jobs must be at least 1")
         rows = table("claim", "verdict", "predicted", "measured", "source")
         failed = 0
-        for name, claim in chosen.items():
+        for name, each in chosen.items():
             try:
-                record = run_claim(claim, **options)
+                record = claim(each, **options)
             except RuntimeError as error:
                 failed += 1
                 say(f"assay: error: {error}")
-                rows.add_row(name, "not run", "", "", claim.source)
+                rows.add_row(name, "not run", "", "", each.source)
                 continue
             if self.records is not None:
                 record.write(self.records)

@@ -21,12 +21,10 @@ from assay.app.command import (
     require_folder_of,
 )
 from assay.app.options import Options
+from assay.core.saved import CARD, FORMAT
 
 if TYPE_CHECKING:
     import pyarrow
-
-_CARD = "assay.json"
-_FORMAT = "assay-model"
 
 
 @dataclass(kw_only=True)
@@ -104,7 +102,7 @@ class Fit(Command):
                 data = task.load(self.data, scale=self.scale, **self.options.given())
             name, external = self.method, installed_methods(task)
             chosen = named_entrant(task, data, name, name, {name: settings}, external, self.scale)
-            card = {"format": _FORMAT, "task": task.name, "method": self.method, "settings": settings}
+            card = {"format": FORMAT, "task": task.name, "method": self.method, "settings": settings}
             card |= {"data": data.name, "fingerprint": data.fingerprint(), "seed": self.seed}
             card |= {"assay": __version__}
             if self.checkpoints is not None and rank == 0:  # Others would look while it writes.
@@ -119,7 +117,7 @@ class Fit(Command):
                 (folder / "model").mkdir()
                 if not task.save_model(model, folder / "model"):
                     raise ValueError(f"a model of {self.method} cannot be saved")
-                write_json(folder / _CARD, card)
+                write_json(folder / CARD, card)
         say(f"model: {self.out}")
         return 0
 
@@ -140,11 +138,12 @@ class Predict(Command):
     def run(self) -> int:
         """0."""
         from assay.app.terminal import Waiting, say
+        from assay.core.saved import load
 
         require_folder_of(self.out, "--out")
         write = _writer(self.out)
         with Waiting(f"predicting {self.data}"):
-            model = _load(self.model)
+            model = load(self.model)
             if not callable(getattr(model, "predict", None)):
                 raise ValueError(f"{self.model}: this model answers its task and says nothing of new data")
             predictions = self._predictions(model)
@@ -192,29 +191,7 @@ def _require_the_same_fit(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _is_replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / _CARD).is_file() or not any(folder.iterdir()))
-
-
-def _load(folder: Path) -> Any:
-    """The model in a folder that `assay fit` or a trial wrote.
-
-    Raises:
-        ValueError: there is none.
-    """
-    from assay import catalog
-
-    for name in (_CARD, "trial.json"):
-        if (folder / name).is_file():
-            try:
-                task = json.loads((folder / name).read_text("utf-8"))["task"]
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"{folder / name}: expected a description of a model, got {error!r}"
-                ) from None
-            if not (folder / "model").is_dir():
-                raise ValueError(f"{folder}: its model was not saved")
-            return catalog.task(task).load_model(folder / "model")
-    raise ValueError(f"{folder}: expected a folder that `assay fit` wrote, found no {_CARD} in it")
+    return folder.is_dir() and ((folder / CARD).is_file() or not any(folder.iterdir()))
 
 
 def _writer(path: Path | None) -> Any:

@@ -1,17 +1,5 @@
 """Attention: the same function of queries, keys and values, in less memory and time."""
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from assay.attention.entry import attention, packed_attention
-
-__all__ = ["attention", "packed_attention"]
-
-
-def __getattr__(name: str) -> Any:
-    """The public functions, imported when asked for: listing the task must not import torch."""
-    if name in __all__:
-        from assay.attention import entry
-
-        return getattr(entry, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
 """Control: the best policy of a Markov decision process."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -193,8 +193,9 @@ def claims(names: Sequence[str] = ()) -> dict[str, Claim]:
     return chosen
 
 
-def run_claim(
-    claim: Claim,
+def claim(
+    name: str | Claim,
+    /,
     *,
     seeds: int | None = None,
     scale: Scale = "default",
@@ -208,7 +209,7 @@ def run_claim(
     """Measures the claim once per seed and judges it. Seeds that are already measured are not run again.
 
     Args:
-        claim: what is measured and judged.
+        name: of a claim on record, such as "tabular/shrinkage"; or a Claim.
         seeds: how many; None for what the claim asks for.
         scale: how large.
         runs: folder of finished trials.
@@ -218,18 +219,23 @@ def run_claim(
         progress: show progress on standard error.
 
     Raises:
+        ValueError: no claim has this name, or several have.
         RuntimeError: a seed could not be measured; the message says why.
     """
+    chosen = [name] if isinstance(name, Claim) else list(claims([name]).values())
+    if len(chosen) != 1:
+        raise ValueError(f"expected the name of one claim, got {name!r}: {', '.join(c.name for c in chosen)}")
+    asked = chosen[0]
     check_surroundings(device, precision)
     surroundings = {"device": device, "precision": precision}
     store = Store(Path(runs).resolve())
-    experiment = Experiment(claim=claim.name)
+    experiment = Experiment(claim=asked.name)
     folder = store.keep_data(task, experiment)
     trials = [
         Trial(
             task=task.name,
             data=experiment.fingerprint(),
-            name=claim.name,
+            name=asked.name,
             spec=methods_.spec(experiment),
             code=methods_.identity(experiment),
             seed=seed,
@@ -238,10 +244,10 @@ def run_claim(
             threads=1,
             **surroundings,
         )
-        for seed in range(seeds or claim.seeds)
+        for seed in range(seeds or asked.seeds)
     ]
     results = {}
-    with Display(claim.name, len(trials), enabled=progress) as display:
+    with Display(asked.name, len(trials), enabled=progress) as display:
         finished = run_trials(
             task,
             trials,
@@ -256,22 +262,22 @@ def run_claim(
             results[trial.seed] = result
     for seed, result in sorted(results.items()):
         if result.status != "ok":
-            raise RuntimeError(f"{claim.name}, seed {seed}: {result.status}: {result.error}")
+            raise RuntimeError(f"{asked.name}, seed {seed}: {result.status}: {result.error}")
     ordered = [results[trial.seed] for trial in trials]
     values = {name: tuple(r.metrics[name] for r in ordered) for name in ordered[0].metrics}
-    question = claim.name.partition("/")[0]
+    question = asked.name.partition("/")[0]
     libraries = catalog.task(question).libraries if question in catalog.TASKS else ()
     return Record(
-        name=claim.name,
-        statement=claim.statement,
-        source=claim.source,
-        shrunk=claim.shrunk,
-        finding=claim.finding,
+        name=asked.name,
+        statement=asked.statement,
+        source=asked.source,
+        shrunk=asked.shrunk,
+        finding=asked.finding,
         scale=scale,
         seeds=tuple(trial.seed for trial in trials),
         values=values,
-        predictions=tuple(_judged(prediction, values) for prediction in claim.predictions),
-        verdict=_overall([prediction.verdict(values) for prediction in claim.predictions]),
+        predictions=tuple(_judged(prediction, values) for prediction in asked.predictions),
+        verdict=_overall([prediction.verdict(values) for prediction in asked.predictions]),
         seconds=round(sum(r.cost.fit_cpu for r in ordered if r.cost), 2),
         date=datetime.date.today().isoformat(),
         environment=environment(libraries) | surroundings,

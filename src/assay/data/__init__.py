@@ -1,1 +1,5 @@
-"""Tables: from users' files and objects in memory, and from the default data sets."""
+"""What users bring: tables, labelled images, pairs of image and text; and the default data sets."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

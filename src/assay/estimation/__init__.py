@@ -1,1 +1,5 @@
 """Estimation: a mean or a root from noisy samples."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
 """Classify images, also from few labels: backbones, and methods around them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

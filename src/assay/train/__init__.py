@@ -1,1 +1,5 @@
 """The one loop that trains with gradients, and what it takes from its surroundings."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,9 @@
+from .entry import attention as attention
+from .entry import packed_attention as packed_attention
+from .methods import SDPA as SDPA
+from .methods import Flash1 as Flash1
+from .methods import Flash2 as Flash2
+from .methods import Flash3 as Flash3
+from .methods import Naive as Naive
+from .methods import Online as Online
+from .methods import Triton as Triton

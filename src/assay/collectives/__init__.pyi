@@ -1,0 +1,13 @@
+from .bucketing import GradientBuckets as GradientBuckets
+from .ddp import ddp_hook as ddp_hook
+from .gloo import Gloo as Gloo
+from .halving_doubling import HalvingDoubling as HalvingDoubling
+from .operations import all_gather as all_gather
+from .operations import all_reduce as all_reduce
+from .operations import barrier as barrier
+from .operations import broadcast as broadcast
+from .operations import reduce as reduce
+from .operations import reduce_scatter as reduce_scatter
+from .ring import Ring as Ring
+from .ring_pipelined import RingPipelined as RingPipelined
+from .tree import Tree as Tree

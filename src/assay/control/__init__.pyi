@@ -1,0 +1,15 @@
+from .bellman_equation import BellmanEquation as BellmanEquation
+from .bellman_iteration import BellmanIteration as BellmanIteration
+from .expected_sarsa import ExpectedSarsa as ExpectedSarsa
+from .grid_world import GridWorld as GridWorld
+from .mc_basic import MCBasic as MCBasic
+from .mc_epsilon_greedy import MCEpsilonGreedy as MCEpsilonGreedy
+from .mc_exploring_starts import MCExploringStarts as MCExploringStarts
+from .mdp import MDP as MDP
+from .n_step_sarsa import NStepSarsa as NStepSarsa
+from .policy_iteration import PolicyIteration as PolicyIteration
+from .q_learning import QLearning as QLearning
+from .q_learning_off_policy import QLearningOffPolicy as QLearningOffPolicy
+from .sarsa import Sarsa as Sarsa
+from .truncated_policy_iteration import TruncatedPolicyIteration as TruncatedPolicyIteration
+from .value_iteration import ValueIteration as ValueIteration

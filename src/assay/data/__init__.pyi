@@ -1,0 +1,10 @@
+from .emoji import emoji_pairs as emoji_pairs
+from .labelled import LabelledImages as LabelledImages
+from .labelled import read_labelled as read_labelled
+from .labelled_sets import emoji_groups as emoji_groups
+from .labelled_sets import fashion_mnist as fashion_mnist
+from .pairs import Pairs as Pairs
+from .pairs import read_pairs as read_pairs
+from .readers import read as read
+from .table import ContractError as ContractError
+from .table import Table as Table

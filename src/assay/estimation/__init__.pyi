@@ -1,0 +1,11 @@
+from .batch_mean import BatchMean as BatchMean
+from .constant_step import ConstantStep as ConstantStep
+from .full_batch import FullBatch as FullBatch
+from .incremental_mean import IncrementalMean as IncrementalMean
+from .mini_batch import MiniBatch as MiniBatch
+from .polyak_ruppert import PolyakRuppert as PolyakRuppert
+from .problem import Problem as Problem
+from .projected_robbins_monro import ProjectedRobbinsMonro as ProjectedRobbinsMonro
+from .robbins_monro import RobbinsMonro as RobbinsMonro
+from .sgd import SGD as SGD
+from .truncated_robbins_monro import TruncatedRobbinsMonro as TruncatedRobbinsMonro

@@ -1,0 +1,15 @@
+from .classifier import ImageClassifier as ImageClassifier
+from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
+from .from_scratch import ResNetClassifier as ResNetClassifier
+from .from_scratch import SwinClassifier as SwinClassifier
+from .from_scratch import ViTClassifier as ViTClassifier
+from .pixel_linear import PixelLinearClassifier as PixelLinearClassifier
+from .pixel_neighbours import PixelNeighbours as PixelNeighbours
+from .pretrained import EfficientNetFineTune as EfficientNetFineTune
+from .pretrained import EfficientNetProbe as EfficientNetProbe
+from .resnet import ResNet as ResNet
+from .resnet import ResNetConfig as ResNetConfig
+from .swin import Swin as Swin
+from .swin import SwinConfig as SwinConfig
+from .vit import ViT as ViT
+from .vit import ViTConfig as ViTConfig

@@ -1,0 +1,10 @@
+from .bf16 import BF16Mixed as BF16Mixed
+from .bf16_pure import BF16Pure as BF16Pure
+from .bf16_stochastic import BF16Stochastic as BF16Stochastic
+from .fp16 import FP16Pure as FP16Pure
+from .fp16_master import FP16Master as FP16Master
+from .fp16_mixed import FP16Mixed as FP16Mixed
+from .fp16_scaled import FP16Scaled as FP16Scaled
+from .fp32 import FP32Full as FP32Full
+from .scaler import LossScaler as LossScaler
+from .tf32 import TF32Products as TF32Products

@@ -1,0 +1,14 @@
+from .adaboost import AdaBoostClassifier as AdaBoostClassifier
+from .adaboost import AdaBoostRegressor as AdaBoostRegressor
+from .bagging import BaggingClassifier as BaggingClassifier
+from .bagging import BaggingRegressor as BaggingRegressor
+from .cart import CARTClassifier as CARTClassifier
+from .cart import CARTRegressor as CARTRegressor
+from .gbdt import GBDTClassifier as GBDTClassifier
+from .gbdt import GBDTRegressor as GBDTRegressor
+from .random_forest import RandomForestClassifier as RandomForestClassifier
+from .random_forest import RandomForestRegressor as RandomForestRegressor
+from .stacking import StackingClassifier as StackingClassifier
+from .stacking import StackingRegressor as StackingRegressor
+from .xgboost import XGBoostClassifier as XGBoostClassifier
+from .xgboost import XGBoostRegressor as XGBoostRegressor
