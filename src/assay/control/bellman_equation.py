@@ -56,8 +56,9 @@ class BellmanEquation:
 
     policy: int | tuple[int, ...] | None = None
 
-    def fit(self, data: MDP, *, run: Run) -> Solution:
+    def fit(self, data: MDP, *, run: Run | None = None) -> Solution:
         """Values of `policy`; the policy greedy for them."""
+        run = run or Run()
         journal = Journal(run, data.num_states)
         policy = evaluated_policy(data, self.policy)
         v = policy_values(data, policy)

@@ -72,8 +72,9 @@ class BellmanIteration:
         if self.sweep not in ("synchronous", "in-place"):
             raise ValueError(f"sweep must be 'synchronous' or 'in-place', got {self.sweep!r}")
 
-    def fit(self, data: MDP, *, run: Run) -> Solution:
+    def fit(self, data: MDP, *, run: Run | None = None) -> Solution:
         """Values of `policy`; the policy greedy for them."""
+        run = run or Run()
         journal = Journal(run, data.num_states)
         policy = evaluated_policy(data, self.policy)
         cost, reading = int(np.count_nonzero(policy)), data.num_states * data.num_actions

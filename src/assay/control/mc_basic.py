@@ -73,8 +73,9 @@ class MCBasic:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
-    def fit(self, data: MDP, *, run: Run) -> Solution:
+    def fit(self, data: MDP, *, run: Run | None = None) -> Solution:
         """Mean returns under the last policy, and the policy that is greedy for them."""
+        run = run or Run()
         actions = initial_actions(self.initial_policy, data.num_states, data.num_actions)
         players = Players(data, run.rng("episodes"))
         episodes = self.episodes or (1 if data.deterministic else _EPISODES_IF_RANDOM)

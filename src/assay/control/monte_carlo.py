@@ -47,12 +47,13 @@ class MonteCarlo(ABC):
     ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
         """The first states of `count` episodes, and their first actions unless the policy chooses them."""
 
-    def fit(self, data: MDP, *, run: Run) -> Solution:
+    def fit(self, data: MDP, *, run: Run | None = None) -> Solution:
         """Mean returns over all episodes, and the policy that acts on them.
 
         Raises:
             ValueError: episodes are so short that no visit counts.
         """
+        run = run or Run()
         self._check_length(data)
         rng = run.rng("episodes")
         players, averages = Players(data, rng), Averages.empty(data)

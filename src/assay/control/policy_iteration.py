@@ -83,8 +83,9 @@ class PolicyIteration:
         if self.ties not in ("keep", "first", "last", "random"):
             raise ValueError(f"ties must be 'keep', 'first', 'last' or 'random', got {self.ties!r}")
 
-    def fit(self, data: MDP, *, run: Run) -> Solution:
+    def fit(self, data: MDP, *, run: Run | None = None) -> Solution:
         """The optimal values, and an optimal policy."""
+        run = run or Run()
         actions = initial_actions(self.initial_policy, data.num_states, data.num_actions)
         start = soft(actions, data.num_actions, self.epsilon) if self.epsilon else actions
         journal = Journal(run, data.num_states)

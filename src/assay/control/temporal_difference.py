@@ -66,12 +66,13 @@ class TemporalDifference(ABC):
         """The policy whose values `q` approaches."""
         return soft(greedy(q), q.shape[1], self.epsilon)
 
-    def fit(self, data: MDP, *, run: Run) -> Solution:
+    def fit(self, data: MDP, *, run: Run | None = None) -> Solution:
         """Action values after so many steps, and the policy they stand for.
 
         Raises:
             ValueError: it should stop after so many episodes, but they never end.
         """
+        run = run or Run()
         if self.episodes is not None and self.episode_steps is None and not data.terminated.any():
             raise ValueError(
                 f"{data.name}: its episodes never end, so there will not be {self.episodes}; "

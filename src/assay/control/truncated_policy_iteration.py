@@ -76,8 +76,9 @@ class TruncatedPolicyIteration:
         if self.ties not in ("keep", "first", "last"):
             raise ValueError(f"ties must be 'keep', 'first' or 'last', got {self.ties!r}")
 
-    def fit(self, data: MDP, *, run: Run) -> Solution:
+    def fit(self, data: MDP, *, run: Run | None = None) -> Solution:
         """Values after the last iteration, and the policy by which it chose."""
+        run = run or Run()
         cost = data.num_states * (data.num_actions + self.sweeps - 1)
         journal = Journal(run, data.num_states)
         iterates = truncated_iterates(data, np.zeros(data.num_states), self.sweeps, ties=self.ties)

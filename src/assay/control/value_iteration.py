@@ -46,8 +46,9 @@ class ValueIteration:
         if not self.tolerance > 0:
             raise ValueError(f"tolerance must be above 0, got {self.tolerance}")
 
-    def fit(self, data: MDP, *, run: Run) -> Solution:
+    def fit(self, data: MDP, *, run: Run | None = None) -> Solution:
         """Values after the last sweep, and the policy by which that sweep chose."""
+        run = run or Run()
         cost = data.num_states * data.num_actions
         journal = Journal(run, data.num_states)
         v = np.zeros(data.num_states)

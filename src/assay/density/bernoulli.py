@@ -57,7 +57,7 @@ class BernoulliModel(DensityModel):
 class Bernoulli:
     """The share of ones in every column, with Laplace's rule."""
 
-    def fit(self, data: BinaryData, *, run: Run) -> BernoulliModel:
+    def fit(self, data: BinaryData, *, run: Run | None = None) -> BernoulliModel:
         """The fitted distribution."""
         x = data.x if data.grey is None else data.grey  # The mean of all draws is the grey value.
         return BernoulliModel(weights={"b": smoothed_log_odds(x)}, picture=data.picture)

@@ -127,8 +127,9 @@ class EoNADE:
         if self.hidden < 1 or self.num_orders < 1:
             raise ValueError(f"expected hidden and num_orders of at least 1, got {self}")
 
-    def fit(self, data: BinaryData, *, run: Run) -> EoNADEModel:
+    def fit(self, data: BinaryData, *, run: Run | None = None) -> EoNADEModel:
         """The fitted distribution."""
+        run = run or Run()
         start = start_weights(data, self.hidden, run.rng("weights"))
         start["U"] = np.zeros_like(start["W"])
         orders = draw_orders(self.num_orders, data.num_variables, run.rng("orders"))

@@ -94,8 +94,9 @@ class FVSBN:
     def __post_init__(self) -> None:
         check_settings(self)
 
-    def fit(self, data: BinaryData, *, run: Run) -> FVSBNModel:
+    def fit(self, data: BinaryData, *, run: Run | None = None) -> FVSBNModel:
         """The fitted distribution."""
+        run = run or Run()
         D = data.num_variables
         start = {"W": np.zeros((D, D), np.float32), "b": smoothed_log_odds(data.x).astype(np.float32)}
         orders = natural_order(D)

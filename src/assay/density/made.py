@@ -240,8 +240,9 @@ class MADE:
     def _hidden(self) -> tuple[int, ...]:
         return (self.hidden,) if isinstance(self.hidden, int) else tuple(self.hidden)
 
-    def fit(self, data: BinaryData, *, run: Run) -> MADEModel:
+    def fit(self, data: BinaryData, *, run: Run | None = None) -> MADEModel:
         """The fitted distribution."""
+        run = run or Run()
         model = self.start(data, run.rng("weights"), run.rng("orders"))
         plan, sets = model.partition()
         turn = 0

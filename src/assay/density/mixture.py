@@ -113,8 +113,9 @@ class Mixture:
         if self.num_components < 1 or self.max_epochs < 1 or self.patience < 1:
             raise ValueError(f"expected num_components, max_epochs and patience of at least 1, got {self}")
 
-    def fit(self, data: BinaryData, *, run: Run) -> MixtureModel:
+    def fit(self, data: BinaryData, *, run: Run | None = None) -> MixtureModel:
         """The fitted distribution."""
+        run = run or Run()
         learn, check = held_out(data, run)
         draws = run.rng("epochs")
         # Every row starts as a random mixture of the components: near the mean, but none equal.

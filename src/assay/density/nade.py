@@ -184,8 +184,9 @@ class NADE:
         if self.hidden < 1:
             raise ValueError(f"expected hidden of at least 1, got {self.hidden}")
 
-    def fit(self, data: BinaryData, *, run: Run) -> NADEModel:
+    def fit(self, data: BinaryData, *, run: Run | None = None) -> NADEModel:
         """The fitted distribution."""
+        run = run or Run()
         structure = {"orders": natural_order(data.num_variables)}
 
         def gradient(weights: Weights, x: Array, rng: np.random.Generator) -> tuple[float, Weights]:

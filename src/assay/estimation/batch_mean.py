@@ -25,12 +25,13 @@ _BLOCK = 2**20  # samples held in memory at a time
 class BatchMean:
     """The mean of all samples."""
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The means, with their standard errors for independent samples.
 
         Raises:
             ValueError: the question is not about a mean.
         """
+        run = run or Run()
         population = population_of_mean(data, "batch-mean")
         recorder = Recorder(data, run, data.first(run))
         rng = run.rng("samples")

@@ -36,6 +36,7 @@ class ConstantStep:
         if not 0 < self.alpha < 2:
             raise ValueError(f"alpha must be in (0, 2), got {self.alpha}")
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The last iterates; their notes say which condition such steps break."""
+        run = run or Run()
         return approximate(data, run=run, schedule=constant(self.alpha))

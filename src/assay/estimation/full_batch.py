@@ -56,13 +56,14 @@ class FullBatch:
         if not self.tolerance >= 0:
             raise ValueError(f"tolerance must be at least 0, got {self.tolerance}")
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The estimates after the last step.
 
         Raises:
             Diverged: a run left all bounds.
             ValueError: the oracle cannot show the same samples again.
         """
+        run = run or Run()
         if not data.oracle.replayable:
             raise ValueError(
                 "full-batch looks at the same samples again, which a function without an argument rng "

@@ -29,12 +29,13 @@ from assay.estimation.schedules import harmonic
 class IncrementalMean:
     """The mean of the samples so far, after each of them."""
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The means, with their standard errors for independent samples.
 
         Raises:
             ValueError: the question is not about a mean.
         """
+        run = run or Run()
         population = population_of_mean(data, "incremental-mean")
         recorder = Recorder(data, run, data.first(run))
         rng = run.rng("samples")

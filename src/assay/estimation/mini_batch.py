@@ -42,11 +42,12 @@ class MiniBatch:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The last iterates; samples too few for another batch are not taken.
 
         Raises:
             Diverged: a run left all bounds.
         """
+        run = run or Run()
         schedule = Schedule(self.c, self.power)
         return approximate(data, run=run, schedule=schedule, batch_size=self.batch_size)

@@ -42,10 +42,11 @@ class PolyakRuppert:
         if self.power == 1:
             raise ValueError("averaging needs steps longer than 1 / k: expected a power in (1/2, 1), got 1")
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The averages.
 
         Raises:
             Diverged: a run left all bounds.
         """
+        run = run or Run()
         return approximate(data, run=run, schedule=Schedule(self.c, self.power), averaged=True)

@@ -47,12 +47,13 @@ class ProjectedRobbinsMonro:
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The last iterates.
 
         Raises:
             ValueError: neither the method nor the experiment has an interval.
         """
+        run = run or Run()
         own = data.interval or (None, None)
         low, high = (own[i] if end is None else end for i, end in enumerate((self.low, self.high)))
         if low is None or high is None:

@@ -40,12 +40,13 @@ class RobbinsMonro:
     def __post_init__(self) -> None:
         convergent(Schedule(self.c, self.power))
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The last iterates.
 
         Raises:
             Diverged: a run left all bounds.
         """
+        run = run or Run()
         return approximate(data, run=run, schedule=Schedule(self.c, self.power))
 
 

@@ -41,10 +41,11 @@ class SGD:
     def __post_init__(self) -> None:
         Schedule(self.c, self.power)
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The last iterates.
 
         Raises:
             Diverged: a run left all bounds.
         """
+        run = run or Run()
         return approximate(data, run=run, schedule=Schedule(self.c, self.power))

@@ -46,8 +46,9 @@ class TruncatedRobbinsMonro:
         if not self.radius > 0:
             raise ValueError(f"radius must be above 0, got {self.radius}")
 
-    def fit(self, data: Experiment, *, run: Run) -> Estimate:
+    def fit(self, data: Experiment, *, run: Run | None = None) -> Estimate:
         """The last iterates."""
+        run = run or Run()
 
         def truncate(start: Values) -> Confine:
             bounds = np.full_like(start, self.radius * data.scale)
