@@ -49,7 +49,7 @@ def test_values_intervals_and_models_are_those_of_fitting_by_hand(tmp_path):
         ("killed", "killed", "signal 9"),
         ("exit", "error", "exit status 3"),
         ("memory-error", "memory", "out of memory"),
-        ("nan", "nan", "squared error, absolute error is not a finite number"),
+        ("nan", "nan", "squared error, absolute error are not finite numbers"),
     ],
 )
 def test_a_trial_that_goes_wrong_is_a_row_and_the_rest_goes_on(tmp_path, how, status, words):
@@ -217,6 +217,21 @@ def test_methods_enter_as_objects_classes_and_mappings(tmp_path):
     assert dict(board.row("m").settings) == {"bias": 1.0}
 
 
+def test_a_live_method_with_other_settings_is_another_trial(tmp_path):
+    class Shifted:  # Local and without get_params: it reaches its trial by fork.
+        def __init__(self, by):
+            self.by = by
+
+        def fit(self, train, *, run):
+            return Centre(float(np.mean(train.values)) + self.by)
+
+    first, second, again = (race(tmp_path, Shifted(by)) for by in (0.0, 1000.0, 0.0))
+    assert [row.settings for row in (*first.rows, *second.rows)] == [{"by": 0.0}, {"by": 1000.0}]
+    assert second.rows[0].values("squared error") > (9e5, 9e5)
+    assert first.rows[0].values("squared error") < (9e5, 9e5)
+    assert again.rows[0].results == first.rows[0].results  # Its costs, too: it was not run again.
+
+
 def test_peers_join_when_installed(tmp_path):
     board = race(tmp_path, peers=True, seeds=1)
     assert [row.name for row in board.rows] == ["mean", "median", "peer-mean"]
@@ -228,10 +243,11 @@ def test_peers_join_when_installed(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"methods": ["meen"]}, "has no method 'meen'; did you mean 'mean'"),
+        ({"methods": ["meen"]}, r"has no method 'meen'; did you mean 'mean'\?$"),
+        ({"methods": ["xyzzy"]}, "has no method 'xyzzy'; it has mean, median"),
         ({"methods": []}, "nothing to compare"),
         ({"methods": ["mean", "mean"]}, "two methods are called 'mean'"),
-        ({"methods": [3]}, "expected a dataclass instance"),
+        ({"methods": [3]}, r"expected an object with fit\(...\) as a method, got 3"),
         ({"settings": {"meen": {}}}, "settings name 'meen'"),
         ({"settings": {"mean": {"bais": 1}}}, "has no setting 'bais'"),
         ({"seeds": 0}, "positive number of seeds"),

@@ -98,7 +98,8 @@ def test_trials_start_in_processes_of_their_own_and_their_ends_are_told(tmp_path
         if (folder / "result.json").exists()
     }
     assert statuses == {"mean": "ok", "raise": "error"}
-    assert "the centre cannot hold" in (tmp_path / "raise" / "traceback.txt").read_text()
+    result = json.loads((tmp_path / "raise" / "result.json").read_text())
+    assert "the centre cannot hold" in result["traceback"]
 
 
 def test_output_is_kept_in_the_folder_and_silence_leaves_no_file(tmp_path, kept, capfd):

@@ -35,6 +35,10 @@ def line_of(text, name):
         ([-1048576.0, -1048576.0], "-1,048,576"),
         ([2.0, 2.0, 2.0], "2"),
         ([0.25, 0.25], "0.2500"),
+        ([1 / 450, 1 / 450 + 1e-17], "0.00222"),
+        ([5.364483, 5.364483 + 1e-14], "5.364"),
+        ([3e-8], "3e-08"),
+        ([0.0, 0.0], "0.0000"),
     ],
 )
 def test_without_spread_four_digits_stand_for_the_value(values, text):
@@ -46,18 +50,18 @@ def test_the_digits_of_a_mean_are_those_its_interval_supports():
     assert format_interval([1.0, 1.0 + 2e-3 / 12.706]) == "1.0001 ±0.0010"
     assert format_interval([10.0, 10.0 + 6 / 12.706]) == "10.2 ±3.0"
     assert format_interval([1000.0, 1000.0 + 80 / 12.706]) == "1003 ±40"
+    assert format_interval([3e-8, 3e-8 + 4e-9 / 12.706]) == "3.02e-08 ±2.0e-09"
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6))
+@given(st.lists(st.floats(-1e3, 1e3) | st.floats(-1e-7, 1e-7), min_size=2, max_size=6))
 def test_an_interval_is_written_to_within_its_last_digit(values):
     mean, _, high = interval(values)
     text = format_interval(values)
-    if high - mean > 0:
+    if high - mean > 1e-9 * abs(mean):
         written, half = (float(part) for part in text.split(" ±"))
-        digits = len(text.partition("±")[2].partition(".")[2])
-        assert math.isclose(written, mean, abs_tol=0.51 * 10**-digits)
-        assert math.isclose(half, high - mean, abs_tol=0.51 * 10**-digits)
+        assert math.isclose(written, mean, abs_tol=0.051 * (high - mean))
+        assert math.isclose(half, high - mean, abs_tol=0.051 * (high - mean))
     else:
         assert "±" not in text
 

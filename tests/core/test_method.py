@@ -35,10 +35,52 @@ Sklearnish.__module__ = "toy_task"
 def test_settings_of_dataclasses_and_of_get_params():
     assert settings(Mean(bias=2.0)) == {"bias": 2.0}
     assert settings(Sklearnish(depth=4)) == {"depth": 4, "inner": None}
-    with pytest.raises(TypeError, match="expected a dataclass instance or an object with get_params"):
+    with pytest.raises(TypeError, match=r"expected an object with fit\(...\) as a method"):
         settings(Mean)
     with pytest.raises(TypeError):
         settings(3)
+
+
+def test_any_object_with_fit_is_a_live_method_whose_settings_are_its_attributes():
+    class Plain:
+        def __init__(self):
+            self.depth, self._cache = 3, {}
+
+        def fit(self, train):
+            return self
+
+    assert settings(Plain()) == {"depth": 3}
+    assert spec(Plain()) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1, 2),
+        ([1, (2, None)], [1, [2, None]]),
+        (np.ones(2), np.ones(3)),
+        (np.ones(2), np.ones(2, np.float32)),
+        ({"a": np.ones(2)}, {"a": np.zeros(2)}),
+        (lambda x: x + 1, lambda x: x + 2),
+        (lambda x, y=1: x, lambda x, y=2: x),
+        (lambda x: lambda: x + 1, lambda x: lambda: x + 2),
+        (len, Mean),
+        (Mean, Trouble),
+        (Unlocated(value=1), Unlocated(value=2)),
+        (object(), object()),
+    ],
+)
+def test_identity_of_live_methods_follows_their_settings(one, other):
+    assert identity(Unlocated(value=[Unlocated, one])) != identity(Unlocated(value=[Unlocated, other]))
+    known = not any(type(value) in (object, type(len)) for value in (one, other))
+    assert (identity(Unlocated(value=[int, one])) == identity(Unlocated(value=[int, one]))) == known
+
+
+def test_what_a_function_closes_over_is_not_compared():
+    def scaled(by):
+        return lambda x: by * x
+
+    assert identity(Unlocated(value=scaled(1))) != identity(Unlocated(value=scaled(2)))
 
 
 @pytest.mark.parametrize(

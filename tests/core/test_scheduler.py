@@ -92,7 +92,7 @@ def test_a_failure_is_kept_for_reading_and_the_rest_goes_on(store):
         "exit": Result(status="error", error="the process left with exit status 3 and no result"),
         "killed": Result(status="killed", error="the process was ended by signal 9"),
         "memory-error": Result(status="memory", error="out of memory"),
-        "nan": Result(status="nan", error="squared error, absolute error is not a finite number"),
+        "nan": Result(status="nan", error="squared error, absolute error are not finite numbers"),
     }
     bad, good = {how: trial(Trouble(how=how)) for how in expected}, trial(Mean())
     outcome = dict(started(store, [*bad.values(), good], jobs=2))
@@ -102,7 +102,7 @@ def test_a_failure_is_kept_for_reading_and_the_rest_goes_on(store):
         written = json.loads((store.path(one) / "result.json").read_text())
         assert Result.from_json(written) == expected[how]
         assert Trial(**json.loads((store.path(one) / "trial.json").read_text())) == one
-        assert (store.path(one) / "traceback.txt").exists() == (how == "raise")
+        assert ("Traceback" in (outcome[one].traceback or "")) == (how == "raise")
         assert store.result(one) is None
     assert hidden(store) == []
 
@@ -138,6 +138,17 @@ def test_leaving_early_kills_what_runs_and_leaves_nothing(store):
 
 def _trials_among(pids):
     return [pid for pid in pids if b"assay.core.host" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_what_a_killed_comparison_left_of_a_trial_is_removed_when_it_is_run(store):
+    mine, other = trial(Mean(), 0), trial(Mean(), 1)
+    folder = store.path(mine).parent
+    for one in (mine, other):  # As `kill -9` leaves them.
+        (folder / f".{one.key}-trial-abcdefgh").mkdir(parents=True)
+        (folder / f".{one.key}-trial-abcdefgh" / "output.txt").write_text("half")
+    [(_, result)] = started(store, [mine])
+    assert result.status == "ok"
+    assert hidden(store) == [f".{other.key}-trial-abcdefgh"]
 
 
 def test_a_trial_that_another_process_runs_is_waited_for(store):

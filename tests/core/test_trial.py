@@ -235,3 +235,10 @@ def test_data_that_cannot_be_kept_leave_nothing(tmp_path):
     with pytest.raises(OSError, match="the data could not be kept for the trials: no space left"):
         Store(tmp_path).keep_data(Full(), toy_task.task.load([1.0]))
     assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_folder_of_trials_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(NotADirectoryError, match="the data could not be kept for the trials") as caught:
+        Store(tmp_path / "runs").keep_data(toy_task.task, toy_task.task.load([1.0]))
+    assert caught.value.filename == str(tmp_path / "runs")

@@ -89,23 +89,32 @@ def test_peak_memory_is_what_the_fit_takes_above_the_input(tmp_path, data):
     assert modest.peak_memory < 30 << 20
 
 
+def test_a_message_of_several_lines_becomes_one(tmp_path, data):
+    class Verbose(toy_task.Mean):
+        def fit(self, train, *, run):
+            raise RuntimeError("one\n  two\n")
+
+    result = worker.execute(TRIAL, toy_task.task, data, Verbose(), tmp_path)
+    assert result.error == "RuntimeError: one two"
+
+
 @pytest.mark.parametrize(
     ("how", "status", "error", "traced"),
     [
         ("raise", "error", "ValueError: the centre cannot hold", True),
         ("memory-error", "memory", "out of memory", False),
-        ("nan", "nan", "squared error, absolute error is not a finite number", False),
+        ("nan", "nan", "squared error, absolute error are not finite numbers", False),
     ],
 )
 def test_what_goes_wrong_is_the_status(tmp_path, data, how, status, error, traced):
     result = worker.execute(TRIAL, toy_task.task, data, Trouble(how=how), tmp_path)
     assert result == Result(status=status, error=error)
     assert Result.from_json(read(tmp_path, "result.json")) == result
-    assert (tmp_path / "traceback.txt").exists() == traced
+    assert (result.traceback is not None) == traced
     if traced:
-        text = (tmp_path / "traceback.txt").read_text()
-        assert "in fit" in text
-        assert text.strip().endswith(error)
+        assert read(tmp_path, "result.json")["traceback"] == result.traceback
+        assert "in fit" in result.traceback
+        assert result.traceback.strip().endswith(error)
     assert not (tmp_path / "model").exists()
 
 

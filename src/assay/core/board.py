@@ -62,6 +62,11 @@ class Row:
         seed, first = next(iter(failed.items()))
         return f"{first.error} (seed {seed}; {len(failed)} of {len(self.results)} seeds failed)"
 
+    @property
+    def traceback(self) -> str | None:
+        """Where the first error with a known place came from, or None."""
+        return next((result.traceback for result in self.results.values() if result.traceback), None)
+
     def values(self, metric: str) -> tuple[float, ...]:
         """The metric's value for each of `seeds`."""
         return tuple(self.results[seed].metrics[metric] for seed in self.seeds)

@@ -249,7 +249,8 @@ def named_entrant(
     known = [*task.methods, *task.peers, *external]
     name = name if name in known else name.replace("_", "-")
     if name not in known:
-        raise ValueError(f"{task.name} has no method {name!r}{_hint(name, known)}; it has {', '.join(known)}")
+        hint = _hint(name, known) or f"; it has {', '.join(known)}"
+        raise ValueError(f"{task.name} has no method {name!r}{hint}")
     if missing := task.available(name):
         raise ValueError(f"{name} needs {missing}, which is not installed")
     label = name if label.replace("_", "-") == name else label
@@ -269,7 +270,8 @@ def _changed(method: Any, name: str, wanted: Mapping[str, Any]) -> Any:
     known = methods_.settings(method)
     for key in wanted:
         if key not in known:
-            raise ValueError(f"{name} has no setting {key!r}{_hint(key, known)}")
+            hint = _hint(key, known) or f"; it has {', '.join(sorted(known)) or 'none'}"
+            raise ValueError(f"{name} has no setting {key!r}{hint}")
     if dataclasses.is_dataclass(method) and not isinstance(method, type):
         return dataclasses.replace(method, **wanted)
     return type(method)(**{**known, **wanted})
@@ -288,8 +290,8 @@ def _check_options(task: Task, options: Mapping[str, Any]) -> None:
         return
     for name in options:
         if name not in known:
-            there = f"it has {', '.join(known)}" if known else "it has none"
-            raise ValueError(f"{task.name} has no option {name!r}{_hint(name, known)}; {there}")
+            hint = _hint(name, known) or f"; it has {', '.join(known) or 'none'}"
+            raise ValueError(f"{task.name} has no option {name!r}{hint}")
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

@@ -12,6 +12,9 @@ from assay.core.statistics import interval
 if TYPE_CHECKING:
     from assay.core.board import Board, Row
 
+_ROUNDING = 1e-9  # relative; less spread than this is that of floating point
+_MOST_DIGITS = 6  # behind the point; smaller numbers get an exponent
+
 
 def leaderboard(board: "Board", console: Console, options: ConsoleOptions) -> RenderableType:
     """The table: rank, method, metrics with intervals, costs; below it the verdict and what failed.
@@ -59,16 +62,23 @@ def _table(board: "Board", shown: int) -> Table:
 
 
 def format_interval(values: Sequence[float]) -> str:
-    """Mean and half-width with as many digits as the interval supports, such as "0.9271 ±0.0008"."""
+    """Mean and half-width with as many digits as the interval supports, such as "0.9271 ±0.0008".
+
+    There is no half-width with one seed, nor where values differ by no more than rounding.
+    """
     if not values:
         return "-"
     mean, _, high = interval(values)
     half = high - mean
-    if not half > 0:  # One seed, or no spread at all.
+    if not half > _ROUNDING * abs(mean):
         if abs(mean) >= 9999.5:
             return f"{mean:,.0f}"
+        if 0 < abs(mean) < 0.01:
+            return f"{mean:.3g}"
         return f"{mean:.4g}" if abs(mean) >= 1 else f"{mean:.4f}"
-    digits = max(0, min(6, 1 - _exponent(half)))
+    digits = max(0, 1 - _exponent(half))
+    if digits > _MOST_DIGITS:
+        return f"{mean:.{max(1, _exponent(mean) + digits)}e} ±{half:.1e}"
     return f"{mean:.{digits}f} ±{half:.{digits}f}"
 
 

@@ -1,9 +1,10 @@
 """Methods as data: an object's hyper-parameters read, written as JSON, and built again.
 
-A method is any object whose hyper-parameters are the fields of a dataclass or scikit-learn's `get_params`.
-Its *spec* names the class and the parameters, so that another process can build the same method. An object
-without a spec (a class defined in a script or a notebook, a parameter that is a function) is compared all the
-same: it is *live*, and reaches its trial by fork.
+A method is any object with `fit` whose hyper-parameters are the fields of a dataclass, scikit-learn's
+`get_params`, or else its attributes. Its *spec* names the class and the parameters, so that another process
+can build the same method. An object without a spec (a class defined in a script or a notebook or without
+`get_params`, a parameter that is a function) is compared all the same: it is *live*, and reaches its trial by
+fork.
 """
 
 import dataclasses
@@ -13,10 +14,14 @@ import importlib
 import importlib.metadata
 import inspect
 import json
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
+
+import numpy as np
 
 Json = Any
 
@@ -25,13 +30,16 @@ def settings(method: Any) -> dict[str, Any]:
     """The hyper-parameters of `method` by name, as the object holds them.
 
     Raises:
-        TypeError: `method` is neither a dataclass instance nor has `get_params`.
+        TypeError: `method` has no `fit`, and is neither a dataclass instance nor has `get_params`.
     """
-    if callable(getattr(method, "get_params", None)) and not isinstance(method, type):
-        return dict(method.get_params(deep=False))
-    if dataclasses.is_dataclass(method) and not isinstance(method, type):
-        return {f.name: getattr(method, f.name) for f in dataclasses.fields(method) if f.init}
-    raise TypeError(f"expected a dataclass instance or an object with get_params as a method, got {method!r}")
+    if not isinstance(method, type):
+        if callable(getattr(method, "get_params", None)):
+            return dict(method.get_params(deep=False))
+        if dataclasses.is_dataclass(method):
+            return {f.name: getattr(method, f.name) for f in dataclasses.fields(method) if f.init}
+        if callable(getattr(method, "fit", None)):
+            return {name: value for name, value in vars(method).items() if not name.startswith("_")}
+    raise TypeError(f"expected an object with fit(...) as a method, got {method!r}")
 
 
 def spec(method: Any) -> str | None:
@@ -82,12 +90,15 @@ def location(thing: Any) -> str | None:
 
 
 def identity(method: Any) -> str:
-    """A digest of the code that `method` and the estimators inside it come from.
+    """A digest of the code of `method` and of the estimators inside it, and of the settings of a live one.
 
     A finished trial is reused only while this stays the same: assay's own sources, the version of an
     installed package, or the bytes of the user's module.
     """
-    return hashlib.sha256("\n".join(sorted(_origins(method))).encode()).hexdigest()
+    parts = sorted(_origins(method))
+    if spec(method) is None:  # Nothing else tells one live method from another of the same class.
+        parts.append(_content(method))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _origins(value: Any) -> set[str]:
@@ -95,7 +106,7 @@ def _origins(value: Any) -> set[str]:
         return set().union(*map(_origins, value))
     if isinstance(value, Mapping):
         return set().union(*map(_origins, value.values()))
-    if not _is_method(value):
+    if not _is_method(value) and (isinstance(value, type) or not callable(getattr(value, "fit", None))):
         return set()
     origins = {_origin(type(value))} | set().union(*map(_origins, settings(value).values()))
     for library in getattr(type(value), "libraries", ()):  # What a peer's wrapper calls.
@@ -133,6 +144,31 @@ def _assay_sources() -> str:
         if path.suffix in (".py", ".c") and "app" not in path.relative_to(root).parts:
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _content(value: Any) -> str:
+    """A text that is the same for equal settings; for what cannot be compared, one that never comes again."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    if isinstance(value, (list, tuple)):
+        return f"{type(value).__name__}({', '.join(map(_content, value))})"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_content(key)}: {_content(item)}' for key, item in value.items())}}}"
+    if isinstance(value, FunctionType) and not value.__closure__:
+        inside = (value.__code__, value.__defaults__, value.__kwdefaults__)
+        return f"{value.__module__}:{value.__qualname__} {', '.join(map(_content, inside))}"
+    if isinstance(value, CodeType):
+        return f"{value.co_code.hex()} {value.co_names} {_content(value.co_consts)}"
+    if isinstance(value, type):
+        return f"{value.__module__}:{value.__qualname__}"
+    try:
+        return json.dumps(_encode(value), sort_keys=True)
+    except TypeError:
+        pass
+    try:
+        return f"{_content(type(value))} {_content(settings(value))}"
+    except TypeError:
+        return secrets.token_hex()
 
 
 def _is_method(value: Any) -> bool:

@@ -122,7 +122,9 @@ def _start_some(
             lock.__exit__(None, None, None)
             continue
         target = store.path(trial)
-        folder = Path(tempfile.mkdtemp(prefix=f".{trial.key}-", dir=target.parent))
+        for left in target.parent.glob(f".{trial.key}-trial-*"):  # By a comparison that was killed: we lock.
+            shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{trial.key}-trial-", dir=target.parent))
         write_json(folder / "trial.json", dataclasses.asdict(trial))
         running[folder] = _Running(trial, folder, lock)
         waiting.remove(trial)
@@ -145,16 +147,16 @@ def _collect(job: _Running, code: int, store: Store) -> Result:
 
 
 def _read(folder: Path, code: int) -> Result:
-
     if code < 0:
         return Result(status="killed", error=f"the process was ended by signal {-code}")
     try:
         return Result.from_json(json.loads((folder / "result.json").read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
-        trace = folder / "traceback.txt"
-        lines = trace.read_text("utf-8").strip().splitlines() if trace.exists() else []
-        reason = lines[-1] if lines else f"the process left with exit status {code} and no result"
-        return Result(status="error", error=reason)
+        path = folder / "traceback.txt"  # Of what went wrong before or behind the trial itself.
+        trace = path.read_text("utf-8").strip() if path.exists() else None
+        if trace:
+            return Result(status="error", error=trace.splitlines()[-1], traceback=trace)
+        return Result(status="error", error=f"the process left with exit status {code} and no result")
 
 
 def _enforce(job: _Running, limits: Limits, host: Host) -> None:

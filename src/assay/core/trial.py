@@ -81,10 +81,11 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a trial gave."""
+    """What a trial gave; `traceback` is where an error came from."""
 
     status: Status
     error: str | None = None
+    traceback: str | None = dataclasses.field(default=None, compare=False)
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     cost: Cost | None = None
     curve: tuple[tuple[float, float], ...] = ()
@@ -156,7 +157,8 @@ class Store:
                 with atomic_folder(target) as folder:
                     task.save_data(data, folder)
             except OSError as error:
-                raise OSError(f"{self.folder}: the data could not be kept for the trials: {error}") from error
+                reason = f"the data could not be kept for the trials: {error.strerror or error}"
+                raise OSError(error.errno, reason, str(self.folder)) from error
         return target
 
 

@@ -21,7 +21,7 @@ _OUTPUT_KEPT = 64 * 1024  # bytes of what a method prints
 
 
 def execute(trial: Trial, task: Task, data: Any, method: Any, folder: Path) -> Result:
-    """Runs the trial in this process; writes result.json, log.jsonl, model/ and a traceback if it fails."""
+    """Runs the trial in this process; writes result.json, log.jsonl and model/."""
     run = Run(
         seed=trial.seed,
         budget=Budget.parse(trial.budget) if trial.budget else None,
@@ -37,8 +37,12 @@ def execute(trial: Trial, task: Task, data: Any, method: Any, folder: Path) -> R
     except MemoryError as error:
         result = Result(status="memory", error=f"out of memory: {error}" if str(error) else "out of memory")
     except Exception as error:
-        (folder / "traceback.txt").write_text(traceback.format_exc(), "utf-8")
-        result = Result(status="error", error=f"{type(error).__name__}: {error}")
+        words = " ".join(str(error).split())  # Some messages have several lines.
+        result = Result(
+            status="error",
+            error=f"{type(error).__name__}: {words}" if words else type(error).__name__,
+            traceback=traceback.format_exc(),
+        )
     finally:
         run.close()
     write_json(folder / "result.json", result.to_json())
@@ -62,7 +66,8 @@ def _measured(task: Task, data: Any, method: Any, run: Run, folder: Path) -> Res
     metrics = {name: float(value) for name, value in task.score(outputs, test).items()}
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
-        return Result(status="nan", error=f"{', '.join(bad)} is not a finite number")
+        words = "is not a finite number" if len(bad) == 1 else "are not finite numbers"
+        return Result(status="nan", error=f"{', '.join(bad)} {words}")
     curve = tuple((float(step), float(value)) for step, value in task.curve(model, test))
     for step, value in curve:
         if not math.isfinite(value):
