@@ -60,15 +60,15 @@ def test_version(capsys):
     ("command", "options"),
     [
         ("tasks", ""),
-        ("methods", "TASK"),
+        ("methods", "[TASK]"),
         ("compare", "TASK --data --methods --set --with --peers --seeds --budget --scale --threads --jobs"),
         ("compare", "--on --time-limit --memory-limit --runs --json --html"),
         ("fit", "TASK METHOD --data --out --set --seed --budget --scale --threads"),
         ("predict", "MODEL --data --out --proba"),
         ("search", "MODEL TEXT --data --top --sheet"),
-        ("claim", "NAME --seeds --scale --jobs --time-limit --runs --records"),
+        ("claim", "[NAME --seeds --scale --jobs --time-limit --runs --records"),
         ("report", "--out --runs --records"),
-        ("data", "NAME|FILE"),
+        ("data", "[NAME|FILE]"),
     ],
 )  # fmt: skip
 def test_help_names_every_option_and_explains_it(capsys, monkeypatch, command, options):
@@ -81,6 +81,16 @@ def test_help_names_every_option_and_explains_it(capsys, monkeypatch, command, o
         explained = " ".join([lines[at].removeprefix(option), lines[at + 1]])
         assert re.search(r"[A-Z][a-z]*[ ,].*\.", explained), option
     assert "--line" not in out
+    assert "default: False" not in out
+
+
+def test_help_with_a_task_shows_the_tasks_options(capsys, monkeypatch):
+    monkeypatch.setattr(catalog, "TASKS", {"tabular": "assay.tabular.task:task"})
+    status, out, err = run(capsys, "compare", "tabular", "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith("usage: assay compare tabular [-h] [OPTIONS]\n")
+    assert "Which data, and what is asked of them." in out
+    assert "--target" in out
 
 
 @pytest.mark.parametrize(
@@ -88,13 +98,16 @@ def test_help_names_every_option_and_explains_it(capsys, monkeypatch, command, o
     [
         (("cmpare",), "there is no command 'cmpare'; did you mean 'compare'?"),
         (("--foo",), "there is no command '--foo'"),
-        (("compare",), "TASK"),
+        (("compare",), "error: assay compare: expected TASK\n"),
+        (("fit", "toy"), "error: assay fit toy: expected METHOD, --out FOLDER\n"),
         (("compare", "tyo"), "there is no task 'tyo'; did you mean 'toy'?"),
         (("compare", "toy", "--sed", "5"), "--sed, 5; did you mean --se"),
-        (("compare", "toy", "--seeds", "many"), "--seeds"),
+        (("compare", "toy", "--seeds", "many"), "error: --seeds: expected a whole number, got 'many'\n"),
+        (("compare", "toy", "--jobs", "1.5"), "error: --jobs: expected a whole number, got '1.5'\n"),
+        (("compare", "toy", "--data"), "error: --data: expected a value\n"),
         (("compare", "toy", "--seeds", "0"), "seeds"),
-        (("compare", "toy", "--scale", "big"), "'big'"),
-        (("compare", "toy", "--on", "mars"), "'mars'"),
+        (("compare", "toy", "--scale", "big"), "--scale: expected 'smoke', 'default', 'full', got 'big'\n"),
+        (("compare", "toy", "--on", "mars"), "--on: expected 'ray', got 'mars'\n"),
         (("compare", "toy", "--methods", "meen"), "toy has no method 'meen'; did you mean 'mean'?"),
         (("compare", "toy", "--methods", "missing-peer"), "missing-peer needs a-package"),
         (("compare", "toy", "--methods", ","), "nothing to compare"),
@@ -115,7 +128,7 @@ def test_help_names_every_option_and_explains_it(capsys, monkeypatch, command, o
         (("fit", "toy", "meen", "--out", "m"), "did you mean 'mean'?"),
         (("fit", "toy", "mean", "--out", "m", "--set", "bia=1"), "bia"),
         (("fit", "toy", "mean", "--out", "m", "--set", "1"), "NAME=VALUE"),
-        (("fit", "toy", "mean"), "--out"),
+        (("fit", "toy", "mean"), "error: assay fit toy: expected --out FOLDER\n"),
         (("predict", "gone", "--data", "a.csv"), "gone: expected a folder that `assay fit` wrote"),
         (("predict", "gone", "--data", "a.csv", "--out", "p.xls"), "ends in .csv"),
         (("claim", "--seeds", "0"), "at least 1"),
@@ -249,6 +262,18 @@ def test_interrupt_says_that_a_rerun_continues():
     assert process.returncode == 130
     assert out == ""
     assert err == "assay: interrupted; what has finished is kept, and the same command continues\n"
+
+
+@pytest.mark.parametrize(("words", "kept"), [((), False), (("--checkpoints", "kept"), True)])
+def test_an_interrupted_fit_says_so_if_it_can_go_on(capsys, monkeypatch, words, kept):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS["fit"], "run", interrupted)
+    status, _, err = run(capsys, "fit", "toy", "mean", "--out", "m", *words)
+    assert status == 130
+    assert err.startswith("assay: interrupted")
+    assert ("the same command continues" in err) == kept
 
 
 def test_tasks_import_nothing_heavy():

@@ -57,6 +57,15 @@ def test_the_status_is_one_when_no_method_finished(capsys):
     assert "the centre cannot hold" in out
 
 
+def test_where_a_trial_failed_is_shown_on_request_and_on_the_page(capsys, tmp_path):
+    words = ("--methods", "mean", "--with", "toy_task:Trouble")
+    assert "in fit" not in compare(capsys, *words)[2]
+    _, _, err = compare(capsys, *words, "--traceback", "--html", "b.html")
+    assert "Trouble:\nTraceback (most recent call last):" in err
+    assert ", in fit\n" in err
+    assert ", in fit\n" in (tmp_path / "b.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

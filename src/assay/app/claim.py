@@ -14,7 +14,7 @@ from assay.app.command import Command, Precision, Scale, option, parse_seconds
 class Claim(Command):
     """Re-run what papers claim, and judge it: supported, refuted or open."""
 
-    names: Annotated[Positional[tuple[str, ...]], option("NAME", "all")] = ()
+    names: Annotated[Positional[tuple[str, ...]], option("[NAME ...]", "all")] = ()
     """Claims, or tasks."""
     seeds: Annotated[int | None, option("INT", "what each claim asks for")] = None
     """How many."""

@@ -39,6 +39,14 @@ COMMANDS: dict[str, type[Command]] = {
     "data": Data,
 }
 
+_IN_OUR_WORDS = (
+    (r"^Error parsing (\S+): .*invalid literal for int\(\).*: (.*)$", r"\1: expected a whole number, got \2"),
+    (r"^Missing value for argument '(.*)'\..*$", r"\1: expected a value"),
+    (r"^invalid choice (.*) for argument '(.*)'\. Expected one of \((.*)\)\.$", r"\2: expected \3, got \1"),
+    (r", 'None'|'None', ", ""),  # What leaving the option out stands for.
+)
+"""What tyro says -> what we say."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status of the command line `argv` (by default the process's own)."""
@@ -51,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = parse(words or ["--help"])
         return command.run() if command is not None else 0
     except KeyboardInterrupt:
-        kept = isinstance(command, (Compare, Claim))
+        kept = isinstance(command, (Compare, Claim)) or (isinstance(command, Fit) and command.checkpoints)
         again = "; what has finished is kept, and the same command continues" if kept else ""
         sys.stderr.write(f"assay: interrupted{again}\n")
         return 130
@@ -79,14 +87,13 @@ def parse(words: Sequence[str]) -> Command | None:
         hint = f"; did you mean {near[0]!r}?" if near else f"; the commands are {', '.join(COMMANDS)}"
         raise ValueError(f"there is no command {name!r}{hint}")
     chosen = COMMANDS[name]
+    prog = f"assay {name}"
     if "options" in chosen.__dataclass_fields__ and (task := _task_among(rest)):
-        chosen = with_options(chosen, task)
+        chosen, prog = with_options(chosen, task), f"{prog} {task.name}"
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            command = tyro.cli(
-                chosen, prog=f"assay {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff,)
-            )
+            command = tyro.cli(chosen, prog=prog, args=rest, config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as exit:
         if not exit.code:
             return None
@@ -126,23 +133,32 @@ def _overview() -> str:
 
 
 def _one_line(box: str) -> str:
-    """The sentence in tyro's box of an error, with the nearest option it suggests.
+    """The sentence in tyro's box of an error, in our words, with the nearest option it suggests.
 
     The box has a title, then blocks of lines between rules, which are drawn with ─ or with -.
     """
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
     blocks: list[list[str]] = [[]]
-    for line in (line.strip("│╭╮╰╯| ") for line in text.splitlines()[1:]):
-        if line.strip("─-"):
+    for line in (line.strip("│╭╮╰╯|").rstrip() for line in text.splitlines()[1:]):
+        if line.strip("─- "):
             blocks[-1].append(line)
         elif line:
             blocks.append([])
     first, *others = (block for block in blocks if block)
-    message = " ".join(first)
+    if first[0].strip().startswith("Missing from"):  # Names, each with its help text below it.
+        names = [line for line in first[1:] if _indent(line) == _indent(first[1])]
+        return f"{first[0].strip().removeprefix('Missing from ')} expected {', '.join(map(str.strip, names))}"
+    message = " ".join(" ".join(first).split())
+    for pattern, words in _IN_OUR_WORDS:
+        message = re.sub(pattern, words, message)
     for block in others:
-        if block[0].startswith("Perhaps you meant"):
+        if block[0].strip().startswith("Perhaps you meant"):
             message += f"; did you mean {block[1].split()[0]}?"
     return message
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Suppress, arg
 
@@ -22,13 +22,17 @@ def option(metavar: str, default: str | None = None) -> Any:
     return arg(metavar=metavar, help_behavior_hint=hint)
 
 
+Flag = Annotated[bool, arg(help_behavior_hint="")]
+"""An option without a value; that it is not given by default goes without saying."""
+
+
 @dataclass(kw_only=True)
 class Errors:
     """What is shown of an error, beside one line."""
 
-    traceback: bool = False
+    traceback: Flag = False
     """Show where it comes from."""
-    pdb: bool = False
+    pdb: Flag = False
     """Open a debugger where it comes from, if this is a terminal."""
 
 

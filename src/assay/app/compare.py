@@ -8,6 +8,7 @@ from tyro.conf import Positional, Suppress, UseAppendAction, arg
 
 from assay.app.command import (
     Command,
+    Flag,
     Precision,
     Scale,
     allow_modules,
@@ -34,7 +35,7 @@ class Compare(Command):
     """A hyper-parameter in place of its default."""
     with_: Annotated[UseAppendAction[tuple[str, ...]], arg(name="with", metavar="MODULE:CLASS")] = ()
     """A method of your own, which joins the others."""
-    peers: bool = False
+    peers: Flag = False
     """Add the installed peers."""
     seeds: int = 5
     """How many paired seeds."""
@@ -102,6 +103,9 @@ class Compare(Command):
                 raise
             raise ValueError(f"--with: {error}") from error
         console().print(board)
+        for row in board.rows:
+            if self.errors.traceback and row.traceback:
+                say(f"{row.name}:\n{row.traceback.rstrip()}")
         keep(board, self.runs, self.line)
         if self.json is not None:
             board.write(self.json)

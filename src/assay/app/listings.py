@@ -37,7 +37,7 @@ class Tasks(Command):
 class Methods(Command):
     """List the methods that answer a task, with their papers, and whether they are installed."""
 
-    task: Annotated[Positional[str | None], option("TASK", "all")] = None
+    task: Annotated[Positional[str | None], option("[TASK]", "all")] = None
     """Name of the task."""
 
     def run(self) -> int:
@@ -63,7 +63,7 @@ class Methods(Command):
 class Data(Command):
     """List the default data sets; or show what is understood of one, or of a file."""
 
-    source: Annotated[Positional[str | None], option("NAME|FILE", "list the data sets")] = None
+    source: Annotated[Positional[str | None], option("[NAME|FILE]", "list the data sets")] = None
     """A default data set or a file."""
 
     def run(self) -> int:

@@ -13,6 +13,7 @@ from tyro.conf import Positional, Suppress, UseAppendAction, arg
 
 from assay.app.command import (
     Command,
+    Flag,
     Precision,
     Scale,
     allow_modules,
@@ -53,7 +54,7 @@ class Fit(Command):
     """Where the method computes, if it can use a GPU. Under torchrun, cuda is each rank's own."""
     precision: Precision = "fp32"
     """Of a method that trains by gradients."""
-    shard: bool = False
+    shard: Flag = False
     """Under torchrun, divide weights and optimizer states among the ranks instead of copying them."""
     checkpoints: Annotated[Path | None, option("FOLDER", "none")] = None
     """Folder for a training's log and checkpoints; the same command goes on from the last one."""
@@ -132,7 +133,7 @@ class Predict(Command):
     """File with the new rows; columns are matched by name, others are ignored."""
     out: Annotated[Path | None, option("FILE", "CSV on standard output")] = None
     """File for the predictions: .csv, .tsv, .parquet or .jsonl."""
-    proba: bool = False
+    proba: Flag = False
     """Add the probability of every class."""
 
     def run(self) -> int:

@@ -42,8 +42,7 @@ def with_options(command: type[Command], task: Task) -> type[Command]:
     }
     taken -= {"task"}  # The command's is a word by its place, and leaves --task free.
     assert not taken, f"{task.name}'s load and the command line both have {taken}"
-    own.__doc__ = "Which data, and what is asked of them."
-    hint = Annotated[OmitArgPrefixes[own], arg(name=task.name)]
+    hint = Annotated[OmitArgPrefixes[own], arg(name=task.name, help="Which data, and what is asked of them.")]
     field = ("options", hint, dataclasses.field(default_factory=own))
     refined = dataclasses.make_dataclass(command.__name__, [field], bases=(command,), kw_only=True)
     refined.__doc__ = command.__doc__
