@@ -70,6 +70,18 @@ def test_fit_uses_all_rows_and_predict_reads_them_back(capfdbinary):
     assert [row["prediction"] for row in rows[:2]] == ["no", "yes"]
 
 
+def test_a_model_that_cannot_be_written_leaves_nothing_and_the_folder_is_named(capfdbinary, monkeypatch):
+    def full(self, model, folder):
+        (folder / "half").write_text("")
+        raise ArithmeticError("No space left on device")
+
+    monkeypatch.setattr(type(task), "save_model", full)
+    status, out, err = run(capfdbinary, *FIT)
+    message = "assay: error: --out model: the model could not be saved: No space left on device\n"
+    assert (status, out, err) == (1, "", message)
+    assert sorted(path.name for path in Path().iterdir()) == ["new.csv", "train.csv"]
+
+
 @pytest.mark.parametrize("name", ["p.csv", "p.tsv", "p.parquet", "p.jsonl"])
 def test_probabilities_in_every_format(capfdbinary, name):
     assert run(capfdbinary, *FIT)[0] == 0

@@ -232,6 +232,31 @@ def test_a_live_method_with_other_settings_is_another_trial(tmp_path):
     assert again.rows[0].results == first.rows[0].results  # Its costs, too: it was not run again.
 
 
+def register(folder, monkeypatch, name):
+    """Installs a package whose entry point says that `name` of its module is the method toy.theirs."""
+    about = folder / "their_package-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[assay.methods]\ntoy.theirs = their_module:{name}\n")
+    (folder / "their_module.py").write_text("from toy_task import Mean\n\nclass Theirs(Mean):\n    pass\n")
+    monkeypatch.syspath_prepend(folder)
+
+
+def test_methods_of_installed_packages_join_by_entry_point(tmp_path, monkeypatch):
+    register(tmp_path, monkeypatch, "Theirs")
+    board = race(tmp_path)
+    assert [row.name for row in board.rows] == ["mean", "median", "theirs"]
+    assert board.row("theirs").values("squared error") == board.row("mean").values("squared error")
+    board = race(tmp_path, "theirs", settings={"theirs": {"bias": 5.0}})
+    assert [row.settings for row in board.rows] == [{"bias": 5.0}]
+
+
+def test_an_entry_point_that_leads_nowhere_is_named_with_its_package(tmp_path, monkeypatch):
+    register(tmp_path, monkeypatch, "Gone")
+    with pytest.raises(ValueError, match=r"their-package registers the method 'toy\.theirs', .*'Gone'"):
+        race(tmp_path)
+
+
 def test_peers_join_when_installed(tmp_path):
     board = race(tmp_path, peers=True, seeds=1)
     assert [row.name for row in board.rows] == ["mean", "median", "peer-mean"]

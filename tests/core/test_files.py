@@ -1,3 +1,4 @@
+import errno
 import os
 import threading
 
@@ -58,9 +59,23 @@ def test_text_is_replaced_atomically_and_leftovers_are_removed(tmp_path):
 
 def test_failed_write_leaves_no_scratch_file(tmp_path):
     (tmp_path / "target").mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(OSError) as caught:
         write_text(tmp_path / "target", "text")
+    assert caught.value.filename == str(tmp_path / "target")
     assert os.listdir(tmp_path) == ["target"]
+
+
+def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_text(tmp_path / "file", "old")
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text(tmp_path / "file", "new")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_permissions_follow_the_umask(tmp_path):

@@ -116,7 +116,11 @@ class Fit(Command):
                 return 0  # All ranks have the same model; one writes it.
             with atomic_folder(self.out) as folder:
                 (folder / "model").mkdir()
-                if not task.save_model(model, folder / "model"):
+                try:
+                    saved = task.save_model(model, folder / "model")
+                except Exception as error:  # Each format has errors of its own for a full disk.
+                    raise RuntimeError(f"--out {self.out}: the model could not be saved: {error}") from error
+                if not saved:
                     raise ValueError(f"a model of {self.method} cannot be saved")
                 write_json(folder / CARD, card)
         say(f"model: {self.out}")

@@ -182,12 +182,20 @@ def installed_methods(task: Task) -> dict[str, Any]:
     """Methods that installed packages add to `task` by the entry-point group `assay.methods`.
 
     An entry point is called "<task>.<method>" and points at a class with fit and predict.
+
+    Raises:
+        ValueError: what an entry point names cannot be imported.
     """
     found = {}
     for point in importlib.metadata.entry_points(group="assay.methods"):
         owner, _, name = point.name.partition(".")
         if owner == task.name and name:
-            found[name] = point.load()
+            try:
+                found[name] = point.load()
+            except Exception as error:
+                package = point.dist.name if point.dist is not None else point.module
+                message = f"the package {package} registers the method {point.name!r}, which cannot be loaded"
+                raise ValueError(f"{message}: {error}") from error
     return found
 
 

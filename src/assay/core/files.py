@@ -50,17 +50,22 @@ def publish(folder: Path, target: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `text` to `path` atomically."""
+    """Writes `text` to `path` atomically.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
+    """
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         os.chmod(scratch, 0o666 & ~_umask())
         os.replace(scratch, path)
-    except BaseException:
+    except OSError as error:  # It would name the scratch file, or none.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(scratch)
-        raise
 
 
 def write_json(path: Path, value: Any) -> None:
