@@ -1,12 +1,12 @@
 from .classifier import ImageClassifier as ImageClassifier
+from .efficientnet_fine_tune import EfficientNetFineTune as EfficientNetFineTune
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
+from .efficientnet_probe import EfficientNetProbe as EfficientNetProbe
 from .from_scratch import ResNetClassifier as ResNetClassifier
 from .from_scratch import SwinClassifier as SwinClassifier
 from .from_scratch import ViTClassifier as ViTClassifier
 from .pixel_linear import PixelLinearClassifier as PixelLinearClassifier
 from .pixel_neighbours import PixelNeighbours as PixelNeighbours
-from .pretrained import EfficientNetFineTune as EfficientNetFineTune
-from .pretrained import EfficientNetProbe as EfficientNetProbe
 from .resnet import ResNet as ResNet
 from .resnet import ResNetConfig as ResNetConfig
 from .swin import Swin as Swin

@@ -98,12 +98,13 @@ class PixelLinearClassifier:
         if not self.penalties or not min(self.penalties) > 0:
             raise ValueError(f"expected penalties above 0, got {self.penalties}")
 
-    def fit(self, data: LabelledImages, *, run: Run) -> NetworkClassifier:
+    def fit(self, data: LabelledImages, *, run: Run | None = None) -> NetworkClassifier:
         """The fitted classifier.
 
         Raises:
             ValueError: there are fewer than 2 images.
         """
+        run = run or Run()
         preprocessing = Preprocessing.of(data)
         with seeded(run):
             x = preprocessing(torch.tensor(data.images))

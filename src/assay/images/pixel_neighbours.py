@@ -139,7 +139,7 @@ class PixelNeighbours:
         if self.neighbours < 1 or not self.temperature > 0:
             raise ValueError(f"expected neighbours of at least 1 and a temperature above 0, got {self}")
 
-    def fit(self, data: LabelledImages, *, run: Run) -> PixelNeighboursModel:
+    def fit(self, data: LabelledImages, *, run: Run | None = None) -> PixelNeighboursModel:
         """The training pictures, kept.
 
         Raises:

@@ -63,8 +63,8 @@ class Images(Task):
         "resnet": "assay.images.from_scratch:ResNetClassifier",
         "vit": "assay.images.from_scratch:ViTClassifier",
         "swin": "assay.images.from_scratch:SwinClassifier",
-        "efficientnet-probe": "assay.images.pretrained:EfficientNetProbe",
-        "efficientnet-fine-tune": "assay.images.pretrained:EfficientNetFineTune",
+        "efficientnet-probe": "assay.images.efficientnet_probe:EfficientNetProbe",
+        "efficientnet-fine-tune": "assay.images.efficientnet_fine_tune:EfficientNetFineTune",
     }
     peers: ClassVar[Mapping[str, str]] = {
         "transformers-resnet": "assay.images.peers:TransformersResNetClassifier",

@@ -59,12 +59,13 @@ class NetworkMethod:
         """What images go through before the network."""
         return Preprocessing.of(data)
 
-    def fit(self, data: LabelledImages, *, run: Run) -> NetworkClassifier:
+    def fit(self, data: LabelledImages, *, run: Run | None = None) -> NetworkClassifier:
         """The trained classifier.
 
         Raises:
             ValueError: there are fewer than 2 images.
         """
+        run = run or Run()
         with seeded(run):
             network = self.network(data).to(run.device)
             return trained(

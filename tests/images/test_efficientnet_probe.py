@@ -1,4 +1,4 @@
-"""A probe on the pretrained features, and fine-tuning: each the network it says it is."""
+"""The classifier is the linear probe of the pretrained features."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from assay.core.run import Run
 from assay.data.fetch import FetchError
 from assay.images.classifier import ImageClassifier
 from assay.images.efficientnet_lite import MEAN, STD, EfficientNetLite0
+from assay.images.efficientnet_probe import EfficientNetProbe
 from assay.images.metrics import top_k_accuracy
-from assay.images.pretrained import EfficientNetFineTune, EfficientNetProbe
 from assay.images.probe import linear_probe
 
 
@@ -47,26 +47,14 @@ def test_a_probe_looks_at_so_many_images(pretrained, shapes):
     assert told.count("features") == 1  # One batch.
 
 
-def test_fine_tuning_changes_the_network_and_learns(pretrained, coloured):
-    method = EfficientNetFineTune(size=32, examples=240, batch_size=20)
-    model = method.fit(coloured, run=Run())
-    assert isinstance(model.network, EfficientNetLite0)
-    change = (model.network.stem.conv.weight - pretrained.stem.conv.weight).abs().max()
-    assert 0 < change < 0.1 * pretrained.stem.conv.weight.abs().max()
-    assert model.history[-1].examples == 240
-    assert top_k_accuracy(model.log_probs(coloured.images), coloured.labels) > 0.6
-
-
 @pytest.mark.parametrize(
-    ("cls", "changes", "message"),
+    ("changes", "message"),
     [
-        (EfficientNetProbe, {"size": 16}, "expected a size of at least 32, the network's stride, got 16"),
-        (EfficientNetProbe, {"penalties": (0.0,)}, "expected penalties above 0"),
-        (EfficientNetProbe, {"max_images": 1}, "expected max_images of at least 2, got 1"),
-        (EfficientNetFineTune, {"size": 31}, "expected a size of at least 32"),
-        (EfficientNetFineTune, {"learning_rate": 0.0}, "expected learning_rate above 0, got 0.0"),
+        ({"size": 16}, "expected a size of at least 32, the network's stride, got 16"),
+        ({"penalties": (0.0,)}, "expected penalties above 0"),
+        ({"max_images": 1}, "expected max_images of at least 2, got 1"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(cls, changes, message):
+def test_settings_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        cls(**changes)
+        EfficientNetProbe(**changes)
