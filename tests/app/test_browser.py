@@ -24,14 +24,18 @@ QUIET = [
     "--virtual-time-budget=6000",
 ]
 
-PROBE = """<script>
+PROBE = r"""<script>
 const errors = [];
 addEventListener("error", (event) => errors.push(event.message));
 addEventListener("securitypolicyviolation", (event) => errors.push(event.blockedURI));
 addEventListener("load", () => setTimeout(() => {
   for (const button of document.querySelectorAll(".key button")) button.click();
   document.querySelectorAll(".leaderboard thead button")[1].click();
+  const turned = (text) => !/^rotate\(0[,)]|^$|^translate/.test(text.getAttribute("transform") ?? "");
+  const ticks = [...document.querySelectorAll("#chart-cost .xtick text")].filter((text) => !turned(text));
+  const boxes = ticks.map((text) => text.getBoundingClientRect()).sort((a, b) => a.left - b.left);
   parent.postMessage(JSON.stringify({
+    crowded: boxes.filter((box, at) => at > 0 && box.left < boxes[at - 1].right).length,
     overflow: document.documentElement.scrollWidth - innerWidth,
     wide: [...document.querySelectorAll(".chart")].filter((chart) => chart.scrollWidth > innerWidth).length,
     drawn: document.querySelectorAll(".chart .main-svg").length > 0,
@@ -72,6 +76,7 @@ def test_the_report_fits_and_draws(tmp_path, width, dark):
     assert seen["overflow"] <= 0
     assert seen["wide"] == 0
     assert seen["drawn"]
+    assert seen["crowded"] == 0  # No word of an axis lies on another.
     assert seen["points"] == 5
     assert seen["hidden"] == 4  # Every button of the key was pressed once.
     assert seen["first"] == HOSTILE  # The table was sorted by name.

@@ -208,7 +208,6 @@ def cost_against_score(board: Board, look: Mapping[str, Series]) -> Figure | Non
             "xaxis": {
                 "type": "log",
                 "title": {"text": "CPU time of a fit"},
-                "tickangle": 0,
                 "tickvals": ticks,
                 "ticktext": [format_seconds(tick) for tick in ticks],
             },
