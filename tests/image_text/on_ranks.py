@@ -8,9 +8,11 @@ import torch.distributed as dist
 
 from assay.core.run import Run
 from assay.data.pairs import Pairs
+from assay.image_text.catlip import CatLIP
 from assay.image_text.clip import CLIP
 from assay.image_text.clip_model import CLIPVisionConfig
 from assay.image_text.contrast import unit
+from assay.image_text.flip import FLIP
 from assay.image_text.ranks import sigmoid_loss_of_ranks, softmax_loss_of_ranks
 from assay.image_text.siglip import SigLIP
 from assay.image_text.siglip2 import SigLIP2
@@ -43,6 +45,10 @@ FLEXIBLE = SigLIP2VisionConfig(**SIZES, num_patches=16, patch_size=4, hidden_act
 METHODS = {
     "CLIP": CLIP(**SETTINGS, image=SQUARE, size=16),
     "SigLIP on a ring": SigLIP(**SETTINGS, image=SQUARE, size=16, ring=True),
+    "FLIP": FLIP(**SETTINGS, image=SQUARE, size=16, tuning=0.0),
+    "CatLIP": CatLIP(
+        **SETTINGS, image=SQUARE, size=16, pretraining=24, pretraining_batch_size=8, dropout=0.0
+    ),
     "SigLIP2": SigLIP2(**SETTINGS, image=FLEXIBLE, max_num_patches=16),
 }
 """Without batch normalisation and dropout, of which every rank has its own."""

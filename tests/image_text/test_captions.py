@@ -48,7 +48,7 @@ def batches(pairs, tokenizer, batch_size=8):
     def inputs(indices, rng):
         return torch.from_numpy(indices + rng.random(len(indices)))
 
-    return PairBatches(inputs, Captions(pairs, tokenizer), pairs.groups, batch_size, Run(seed=1))
+    return PairBatches(inputs, Captions(pairs, tokenizer).drawn, pairs.groups, batch_size, Run(seed=1))
 
 
 def test_an_epoch_shows_every_pair_once_with_its_own_text(pairs, tokenizer):

@@ -6,10 +6,14 @@ import torch
 
 from assay.core.budget import Budget
 from assay.core.run import Run
-from assay.image_text.catlip import CatLIP, multi_label_loss, start_bias
+from assay.image_text.catlip import CatLIP, NounClassifier, multi_label_loss, start_bias
 from assay.train.seeding import seeded
 
 pytest.importorskip("tokenizers")
+
+
+def wide(value):
+    return torch.tensor(value, dtype=torch.float64)
 
 
 def test_the_loss_is_that_of_loops():
@@ -30,6 +34,27 @@ def test_every_class_starts_as_likely_as_it_is():
     logits = start_bias(np.full(1000, 0.002)).expand(8, 1000)
     quiet = torch.zeros(8, 1000, dtype=torch.bool)
     assert multi_label_loss(logits, quiet) < 0.01 * 1000 * math.log(2)
+
+
+def test_positive_features_cannot_answer_the_common_part_of_the_gradient_by_shrinking():
+    """At first nearly every class should be less likely everywhere; features' length is no way there."""
+    rng = torch.Generator().manual_seed(0)
+    classifier = NounClassifier(32, np.full(50, 0.3)).double()
+    assert torch.allclose(classifier(torch.rand(3, 32, generator=rng).double()).sigmoid().mean(), wide(0.3))
+    with torch.no_grad():
+        classifier.weight.copy_(-torch.rand(50, 32, generator=rng))  # Rows that lower every logit.
+    x = torch.rand(4, 32, generator=rng, dtype=torch.float64).requires_grad_()
+    multi_label_loss(classifier(x), torch.zeros(4, 50)).backward()
+    assert x.grad.abs().max() > 1e-3
+    for direction in (torch.ones_like(x), x.detach()):  # Neither an equal share of all nor a scale helps.
+        assert (x.grad * direction).sum(dim=1).abs().max() < 1e-3 * x.grad.norm()
+    wanted = (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+    assert torch.allclose(classifier(x), wanted @ classifier.weight.T + classifier.bias, atol=1e-12)
+
+
+def test_a_tower_with_positive_features_learns(known):
+    losses = [value for _, value in known.history.curve("loss")]
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,29 @@ pytest.importorskip("tokenizers")
 
 
 def test_kept_patches_are_a_uniform_draw_for_each_image():
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        keep = kept_patches(4000, 16, 0.5)
+    keep = kept_patches(0, np.arange(4000), 16, 0.5)
     assert keep.shape == (4000, 8)
     assert (keep.sort(dim=1)[0].diff(dim=1) > 0).all()
     counts = torch.bincount(keep.flatten(), minlength=16)
     assert (counts - 2000).abs().max() < 4.5 * (4000 * 0.25) ** 0.5
     assert (keep[0].sort()[0] != keep[1].sort()[0]).any()
-    assert kept_patches(1, 16, 0.75).shape == (1, 4)
-    assert kept_patches(1, 2, 0.99).shape == (1, 1)
+    assert kept_patches(0, np.arange(1), 16, 0.75).shape == (1, 4)
+    assert kept_patches(0, np.arange(1), 2, 0.99).shape == (1, 1)
+
+
+def test_what_is_kept_of_an_image_depends_on_no_other(pairs, small, little_vit):
+    everyone = kept_patches(3, np.arange(6), 16, 0.5)
+    assert torch.equal(kept_patches(3, np.array([5, 2]), 16, 0.5), everyone[[5, 2]])
+    assert not torch.equal(kept_patches(4, np.arange(6), 16, 0.5), everyone)
+    make = FLIP(**{**small, "image": little_vit}).inputs(pairs)
+    shown = make(np.array([3, 0, 7, 1]), np.random.default_rng(0))
+    half = make(np.array([7, 1]), np.random.default_rng(0))  # The other of two ranks.
+    assert torch.equal(half.keep, shown.keep[2:])
+    assert torch.equal(half.images, shown.images[2:])
+    parts = shown.split(3)
+    assert [len(part) for part in parts] == [3, 1]
+    assert torch.equal(parts[1].keep, shown.keep[3:])
+    assert {t.device.type for t in (shown.to("meta").images, shown.to("meta").keep)} == {"meta"}
 
 
 def test_patches_are_counted(little_vit):

@@ -113,7 +113,23 @@ def test_sizes_and_colours_are_the_towers(small):
     assert TwoTowers(**small).processor.size == 16
 
 
-@pytest.mark.parametrize("name", ["dim", "length", "examples", "learning_rate", "adam_learning_rate"])
+def test_the_image_tower_can_have_rates_of_its_own(pairs, small, run):
+    method = TwoTowers(**small, image_rate=0.25)
+    module, _ = method.towers(pairs, run, log_scale=1.0)
+    rates = {id(p): (g["lr"], g["muon"]) for g in method.optimizer(module).param_groups for p in g["params"]}
+    assert rates.keys() == {id(p) for p in module.parameters()}
+    for name, parameter in module.named_parameters():
+        rate, by_muon = rates[id(parameter)]
+        whole = method.learning_rate if by_muon else method.adam_learning_rate
+        assert rate == whole * (0.25 if name.startswith("vision_model.") else 1), name
+    module.lock()
+    trained = [p for g in method.optimizer(module).param_groups for p in g["params"]]
+    assert not {id(p) for p in module.vision_model.parameters()} & {id(p) for p in trained}
+
+
+@pytest.mark.parametrize(
+    "name", ["dim", "length", "examples", "learning_rate", "adam_learning_rate", "image_rate"]
+)
 def test_what_must_be_above_zero_is_named(name):
     with pytest.raises(ValueError, match=f"expected {name} above 0, got 0"):
         TwoTowers(**{name: 0})

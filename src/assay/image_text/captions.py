@@ -22,6 +22,9 @@ Inputs = Callable[[NDArray[np.int64], np.random.Generator], Any]
 """Positions of pairs and a generator -> what the image tower is given, or features already computed. What is
 drawn for a pair should depend on the pair and not on its place: then many ranks draw what one would."""
 
+Said = Callable[[NDArray[np.int64], np.random.Generator], Tensor]
+"""Positions of pairs and a generator -> a row for each, of what is said of its image."""
+
 
 class Captions:
     """The texts of pairs.
@@ -94,20 +97,20 @@ def _tags_of(pairs: Pairs, languages: Sequence[str]) -> list[list[tuple[str, ...
 
 
 class PairBatches:
-    """Batches (images, tokens, groups) in seeded epochs, which can be left and resumed at any batch.
+    """Batches (images, what is said, groups) in seeded epochs, which can be left and resumed at any batch.
 
     Args:
         inputs: see `Inputs`.
-        captions: texts of the same pairs.
+        said: what is said of the images at these positions, such as `Captions.drawn`; of the same pairs.
         groups: a number for each pair; pairs of one group are not each other's negatives.
         batch_size: pairs of a step, of all ranks together; fewer if there are fewer.
-        run: its seed draws the order, the texts and what `inputs` draws.
+        run: its seed draws the order and what `inputs` and `said` draw.
     """
 
     def __init__(
-        self, inputs: Inputs, captions: Captions, groups: NDArray[np.int64], batch_size: int, run: Run
+        self, inputs: Inputs, said: Said, groups: NDArray[np.int64], batch_size: int, run: Run
     ) -> None:
-        self._inputs, self._captions = inputs, captions
+        self._inputs, self._said = inputs, said
         self._groups = torch.from_numpy(groups)
         self._seed, self._rank, self._world, self._step = run.seed, run.rank, run.world, 0
         size = min(batch_size, len(groups)) // run.world * run.world
@@ -127,10 +130,10 @@ class PairBatches:
             rng = np.random.default_rng([self._seed, 0, self._step])
             self._step += 1
             # Texts are drawn for all ranks, of which each takes its own.
-            tokens = self._captions.drawn(positions.numpy(), rng)
+            said = self._said(positions.numpy(), rng)
             count = len(positions) // self._world
             share = slice(self._rank * count, (self._rank + 1) * count)
-            yield self._inputs(positions[share].numpy(), rng), tokens[share], self._groups[positions[share]]
+            yield self._inputs(positions[share].numpy(), rng), said[share], self._groups[positions[share]]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next batch comes from."""

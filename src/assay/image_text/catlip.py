@@ -10,8 +10,8 @@ Reference:
     Implements: Section 3: classes from captions, the most frequent ones; binary cross-entropy summed over the
         classes; a new classifier from the rows of matching nouns (Section 3.4).
     Departs: the text tower is then trained for the locked image tower, as in `lit`, since the question here
-        is one of texts; nouns are words by a rule of thumb, where the paper asks WordNet; no multi-scale
-        batches.
+        is one of texts; nouns are words by a rule of thumb, where the paper asks WordNet; features are
+        standardised before they are classified; no multi-scale batches.
     Verified: loops (loss), hand captions (labels), rows by name.
 """
 
@@ -22,17 +22,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.core.method import locate
 from assay.core.run import Run
 from assay.data.pairs import Pairs
+from assay.image_text.captions import PairBatches
 from assay.image_text.contrast import LOG_SCALE_OF_SOFTMAX
 from assay.image_text.lit import LiT
 from assay.image_text.model import ImageTextModel
 from assay.image_text.nouns import Extract, targets, vocabulary
 from assay.image_text.towers import ImageConfig, TextTowerConfig, build_image, image_config
-from assay.train.batches import Batches
 from assay.train.history import History
 from assay.train.loop import train
 from assay.train.optimizers import muon
@@ -63,6 +64,29 @@ def start_bias(shares: np.ndarray) -> Tensor:
     return clipped.log() - (-clipped).log1p()
 
 
+class NounClassifier(nn.Linear):
+    """Logits of classes from features, which are standardised within each image.
+
+    A pooled ResNet's features are all positive. Nearly every class is absent from nearly every image, so that
+    the rows' first steps all lower all logits, and the features follow: they shrink to nothing before the
+    classes differ. What is left after their mean is taken away cannot serve for that.
+
+    Args:
+        features: how many there are.
+        shares: of the images that show each class; every class starts as likely as it is.
+    """
+
+    def __init__(self, features: int, shares: np.ndarray) -> None:
+        super().__init__(features, len(shares))
+        nn.init.zeros_(self.weight)
+        with torch.no_grad():
+            self.bias.copy_(start_bias(shares))
+
+    def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
+        """The logits."""
+        return super().forward(nn.functional.layer_norm(x, (self.in_features,)))
+
+
 @dataclass(eq=False)
 class NounTower:
     """A pre-trained image tower and its classifier.
@@ -76,7 +100,7 @@ class NounTower:
     """
 
     tower: Any
-    classifier: nn.Linear
+    classifier: NounClassifier
     names: list[str]
     history: History
     without: int
@@ -119,11 +143,10 @@ class CatLIP(LiT):
     length: int = 24
     tags: float = 0.0
     examples: int = 100_000
-    batch_size: int = 256
     augment: bool = True
     views: int = 2
     pretraining: int = 60_000
-    pretraining_batch_size: int = 64
+    pretraining_batch_size: int = 128
     nouns: str | Extract = "assay.image_text.nouns:content_words"
     max_classes: int = 24_320
 
@@ -153,30 +176,22 @@ class CatLIP(LiT):
             raise ValueError(f"{pairs.name}: expected captions that name something, got none")
         marked = targets(captions, extract, names)
         tower: Any = build_image(image_config(self.image, self.side))
-        model = nn.ModuleDict({"tower": tower, "classifier": nn.Linear(tower.num_features, len(names))})
-        classifier: Any = model["classifier"]
-        nn.init.zeros_(classifier.weight)
-        with torch.no_grad():
-            classifier.bias.copy_(start_bias(marked.mean(axis=0)))
+        classifier = NounClassifier(tower.num_features, marked.mean(axis=0))
+        model = nn.ModuleDict({"tower": tower, "classifier": classifier})
         model.to(run.device)
         tower.to(memory_format=torch.channels_last)
-        size = min(self.pretraining_batch_size, len(pairs))
-        inputs = self.inputs(pairs)
-        order = Batches(torch.arange(len(pairs)), size, run.rng("nouns"), rank=run.rank, world=run.world)
         marks = torch.from_numpy(marked)
+        size = self.pretraining_batch_size
+        batches = PairBatches(self.inputs(pairs), lambda chosen, _: marks[chosen], pairs.groups, size, run)
 
-        def loss_fn(positions: Tensor) -> dict[str, Tensor]:
-            chosen = positions.cpu()
-            rng = np.random.default_rng(int(torch.randint(2**63 - 1, ())))  # Torch's state is in checkpoints.
-            x = inputs(chosen.numpy(), rng).to(run.device)
-            logits = classifier(tower.embed(x))
-            return {"loss": multi_label_loss(logits.float(), marks[chosen].to(run.device))}
+        def loss_fn(images: Tensor, named: Tensor, groups: Tensor) -> dict[str, Tensor]:
+            return {"loss": multi_label_loss(classifier(tower.embed(images)).float(), named)}
 
         optimizer = muon(model, self.learning_rate, self.adam_learning_rate, adam_betas=(0.9, 0.95))
-        steps = max(1, math.ceil(self.pretraining / size))
+        steps = max(1, math.ceil(self.pretraining / batches.batch_size))
         history = train(
             loss_fn,
-            order,
+            batches,
             optimizer,
             run,
             model=model,

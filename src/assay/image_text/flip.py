@@ -9,13 +9,17 @@ Reference:
     Verified: without masking the weights are CLIP's to the bit; kept sets are uniform; multiply-adds counted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from assay.core.run import Run
+from assay.data.augment import uniforms
 from assay.data.pairs import Pairs
+from assay.image_text.captions import Inputs
 from assay.image_text.clip_model import CLIPVisionConfig
 from assay.image_text.contrast import LOG_SCALE_OF_SOFTMAX
 from assay.image_text.model import ImageTextModel
@@ -24,6 +28,25 @@ from assay.image_text.towers import ImageConfig, image_config
 from assay.image_text.training import TwoTowers
 from assay.images.vit import ViTConfig
 from assay.train.seeding import seeded
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Images and which patches of each are seen; it is moved and split as a tensor is."""
+
+    images: Tensor
+    keep: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, *args: object, **kwargs: object) -> "Masked":
+        """Both elsewhere; arguments as of `torch.Tensor.to`, and no dtype."""
+        return Masked(*(t.to(*args, **kwargs) for t in (self.images, self.keep)))  # type: ignore
+
+    def split(self, count: int) -> "Sequence[Masked]":
+        """Parts of `count` images each."""
+        return [Masked(*part) for part in zip(self.images.split(count), self.keep.split(count), strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +75,24 @@ class FLIP(TwoTowers):
                 f"expected a vision transformer, whose patches can be left out, got {self.image!r}"
             )
 
+    def inputs(self, pairs: Pairs) -> Inputs:
+        """What the image tower is given: images, and the patches that are seen while some are left out."""
+        pictures, places = super().inputs(pairs), num_patches(image_config(self.image, self.side))
+
+        def make(indices: np.ndarray, rng: np.random.Generator) -> Masked:
+            images = pictures(indices, rng)
+            return Masked(images, kept_patches(int(rng.integers(2**31)), indices, places, self.mask))
+
+        return make
+
     def fit(self, pairs: Pairs, *, run: Run) -> ImageTextModel:
         """The fitted model."""
         with seeded(run):
             module, tokenizer = self.towers(pairs, run, log_scale=LOG_SCALE_OF_SOFTMAX)
-            places = num_patches(image_config(self.image, self.side))
 
-            def encode(images: Tensor, done: float) -> Tensor:
-                if self.mask == 0 or done >= 1 - self.tuning:
-                    return module.encode_image(images)
-                keep = kept_patches(len(images), places, self.mask, images.device)
-                return module.encode_image(images, keep)
+            def encode(shown: Masked, done: float) -> Tensor:
+                whole = self.mask == 0 or done >= 1 - self.tuning
+                return module.encode_image(shown.images, None if whole else shown.keep)
 
             def loss(images, texts, groups):
                 return softmax_loss_of_ranks(images, texts, module.logit_scale, groups=groups)
@@ -73,10 +103,17 @@ class FLIP(TwoTowers):
             return self.fitted(module, tokenizer, pairs, history, moments)
 
 
-def kept_patches(count: int, places: int, mask: float, device: torch.device | str = "cpu") -> Tensor:
-    """The patches that are seen, int64 [count, int(places (1 - mask))]: a uniform draw for each image."""
+def kept_patches(seed: int, items: np.ndarray, places: int, mask: float) -> Tensor:
+    """The patches that are seen, int64 [items, int(places (1 - mask))]: a uniform draw for each image.
+
+    Args:
+        seed: of what is drawn.
+        items: numbers of the images; what is drawn for one depends on no other, nor on the rank it is on.
+        places: patches of an image.
+        mask: share of them that is left out.
+    """
     seen = max(1, int(places * (1 - mask)))
-    return torch.rand(count, places, device=device).argsort(dim=1)[:, :seen]
+    return torch.from_numpy(uniforms(seed, 0, items, places).argsort(axis=1)[:, :seen])
 
 
 def num_patches(config: ImageConfig) -> int:

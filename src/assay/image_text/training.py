@@ -35,6 +35,7 @@ from assay.train.gradcache import cached_features
 from assay.train.history import History
 from assay.train.loop import train
 from assay.train.moments import Moment, Moments
+from assay.train.muon import Muon
 from assay.train.optimizers import muon
 from assay.train.schedule import cosine
 
@@ -64,6 +65,8 @@ class TwoTowers:
         batch_size: pairs of a step.
         learning_rate: of Muon, for the hidden matrices.
         adam_learning_rate: of AdamW, for all else.
+        image_rate: factor on both rates for the image tower's own weights; 0.03 or so for a pretrained one
+            that is to keep what it knows.
         weight_decay: of matrices.
         warmup: share of the training in which the rates rise.
         augment: whether images are cropped, shifted and coloured a little, anew in every step.
@@ -85,13 +88,15 @@ class TwoTowers:
     batch_size: int = 128
     learning_rate: float = 0.03
     adam_learning_rate: float = 0.01
+    image_rate: float = 1.0
     weight_decay: float = 0.0
     warmup: float = 0.05
     augment: bool = True
     micro_batch: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("dim", "length", "examples", "batch_size", "learning_rate", "adam_learning_rate"):
+        sizes, rates = ("dim", "length", "examples", "batch_size"), ("learning_rate", "adam_learning_rate")
+        for name in (*sizes, *rates, "image_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
         if not 0 <= self.tags <= 1:
@@ -167,7 +172,7 @@ class TwoTowers:
         loss: PairLoss,
         run: Run,
         *,
-        encode_image: Callable[[Tensor, float], Tensor] | None = None,
+        encode_image: Callable[[Any, float], Tensor] | None = None,
         examples: int | None = None,
     ) -> tuple[History, list[Moment]]:
         """Trains the module by a loss over the pairs of a batch.
@@ -184,7 +189,7 @@ class TwoTowers:
             examples: pairs seen; the setting's if not given.
         """
         captions = Captions(pairs, tokenizer, self.spoken, tags=self.tags)
-        batches = PairBatches(inputs, captions, pairs.groups, self.batch_size, run)
+        batches = PairBatches(inputs, captions.drawn, pairs.groups, self.batch_size, run)
         steps = max(1, math.ceil((examples or self.examples) / batches.batch_size))
         weights = sum(p.numel() for p in module.parameters() if p.requires_grad)
         moments = ClampedMoments(
@@ -217,15 +222,7 @@ class TwoTowers:
             return {"loss": value, "scale": module.logit_scale.detach().exp()}
 
         module.train()
-        optimizer = muon(
-            module,
-            self.learning_rate,
-            self.adam_learning_rate,
-            adam_betas=(0.9, 0.95),
-            weight_decay=self.weight_decay,
-            adam_weight_decay=self.weight_decay,
-        )
-
+        optimizer = self.optimizer(module)
         history = train(
             loss_fn,
             batches,
@@ -238,6 +235,24 @@ class TwoTowers:
         )
         module.train(False)
         return history, moments.kept
+
+    def optimizer(self, module: DualEncoder) -> Muon:
+        """Muon and AdamW for what is trained, with rates of its own for the image tower."""
+        optimizer = muon(
+            module,
+            self.learning_rate,
+            self.adam_learning_rate,
+            adam_betas=(0.9, 0.95),
+            weight_decay=self.weight_decay,
+            adam_weight_decay=self.weight_decay,
+        )
+        tower = {id(parameter) for parameter in module.vision_model.parameters()}
+        for group in list(optimizer.param_groups) if self.image_rate != 1 else []:
+            own = [p for p in group["params"] if id(p) in tower]
+            group["params"] = [p for p in group["params"] if id(p) not in tower]
+            if own:
+                optimizer.add_param_group({**group, "params": own, "lr": group["lr"] * self.image_rate})
+        return optimizer
 
     def fitted(
         self,
