@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.tabular import fixed_point, kernel
+from assay.tabular import fixed_point_passes as passes
 from assay.tabular.fixed_point import (
     PACKED_GRADIENT,
     PACKED_HESSIAN,
@@ -39,7 +40,7 @@ def values_of(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
 @given(values=st.lists(numbers, min_size=1, max_size=30), largest=st.sampled_from(FORMATS))
 def test_no_row_and_no_sum_of_rows_overflows(values, largest):
     v = np.array(values)
-    k = power(v, all_rows(len(v)), fixed_point._extent(v, None), largest)
+    k = power(v, all_rows(len(v)), passes.extent(v, None), largest)
     units = [abs(round(float(np.ldexp(x, k)))) for x in v]
     assert max(units) <= largest[0]
     assert sum(units) + len(v) / 2 <= largest[1]
@@ -50,7 +51,7 @@ def test_the_scale_is_the_greatest_that_fits(largest):
     rng = np.random.default_rng(0)
     for spread in (1e-250, 1e-3, 1.0, 1e9, 1e250):
         v = rng.normal(size=200) * spread
-        k = power(v, all_rows(200), fixed_point._extent(v, None), largest)
+        k = power(v, all_rows(200), passes.extent(v, None), largest)
         doubled = np.rint(np.abs(np.ldexp(v, k + 1)))
         assert (
             abs(k) == fixed_point.MAX_POWER or doubled.max() > largest[0] or 2.01 * doubled.sum() > largest[1]
@@ -64,7 +65,7 @@ def test_the_scale_does_not_depend_on_the_order_of_the_rows():
         w = rng.permutation(v)
         rows = all_rows(len(v))
         for largest in FORMATS:
-            first, second = (power(x, rows, fixed_point._extent(x, None), largest) for x in (v, w))
+            first, second = (power(x, rows, passes.extent(x, None), largest) for x in (v, w))
             assert first == second
 
 
@@ -188,7 +189,7 @@ def test_compiled_and_numpy_round_alike(seed, spread, whole, wide, chosen):
     rows = np.sort(rng.permutation(n)[: rng.integers(1, n + 1)]).astype(np.int32) if chosen else None
     found = newton(g, h, rows, wide=wide, count=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fixed_point, "_compiled", lambda: None)
+        patch.setattr(passes, "_compiled", lambda: None)
         twin = newton(g, h, rows, wide=wide, count=False)
     assert (found.layout, found.units, found.is_exact) == (twin.layout, twin.units, twin.is_exact)
     np.testing.assert_array_equal(found.rows, twin.rows)
@@ -217,7 +218,7 @@ def test_compiled_and_numpy_classes_are_alike(seed, spread, kind, wide, count, c
     arguments = (labels, 2, None if kind == "none" else weights, "gini", rows)
     found = classes(*arguments, wide=wide, count=count)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fixed_point, "_compiled", lambda: None)
+        patch.setattr(passes, "_compiled", lambda: None)
         twin = classes(*arguments, wide=wide, count=count)
     assert (found.layout, found.units, found.is_exact) == (twin.layout, twin.units, twin.is_exact)
     if kind != "any":
@@ -245,3 +246,29 @@ def test_uneven_weights_of_two_classes_are_packed_only_where_they_lose_little(n)
             assert np.abs(both - weights[1:]).max() <= statistics.units[0]
             assert not statistics.is_exact
         assert classes(labels, 2, weights, "gini", None, wide=True, count=False).layout == "wide"
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), spread=st.sampled_from([0.0, 1.0, 4.0]))
+def test_sums_of_all_rows_are_right_and_alike_in_any_order(seed, spread):
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([1, 7, 40, 3000]))
+    v = rng.normal(size=n) * np.exp(rng.normal(0, spread, n))
+    magnitudes, squares = fixed_point.sum_of_magnitudes(v), fixed_point.sum_of_squares(v)
+    assert magnitudes == pytest.approx(np.abs(v).sum(), abs=2.0**-30 * n * np.abs(v).max())
+    assert squares == pytest.approx((v**2).sum(), abs=2.0**-20 * n * (v**2).max())
+    order = rng.permutation(n)
+    assert (magnitudes, squares) == (
+        fixed_point.sum_of_magnitudes(v[order]),
+        fixed_point.sum_of_squares(v[order]),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "_compiled", lambda: None)
+        assert (magnitudes, squares) == (fixed_point.sum_of_magnitudes(v), fixed_point.sum_of_squares(v))
+
+
+@pytest.mark.parametrize("value", [0.0, 5e-324, 1e-200, 1e200, fixed_point.LARGEST])
+def test_sums_of_extreme_values_are_finite(value):
+    v = np.array([value, -value])
+    assert fixed_point.sum_of_magnitudes(v) == pytest.approx(2 * value, rel=1e-8, abs=1e-280)
+    assert fixed_point.sum_of_squares(v) <= np.finfo(float).max

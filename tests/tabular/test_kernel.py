@@ -75,7 +75,8 @@ def random_target(rng: np.random.Generator, codes: Codes, kind: str) -> Newton |
     )
     label = (signal + rng.normal(0, 0.5, n) > 1).astype(np.int32)
     if kind == "squared":
-        return Newton(gradient=rng.normal(size=n) - signal, wide=bool(rng.integers(2)))
+        noise = rng.choice([0.0, 0.05])
+        return Newton(gradient=rng.normal(size=n) - signal, wide=bool(rng.integers(2)), noise=noise)
     if kind == "ties":
         return Newton(gradient=-weights * label, hessian=weights, wide=bool(rng.integers(2)))
     if kind == "newton":
@@ -87,6 +88,7 @@ def random_target(rng: np.random.Generator, codes: Codes, kind: str) -> Newton |
             l1=rng.choice([0.0, 0.3]),
             max_delta_step=rng.choice([0.0, 0.5]),
             wide=bool(rng.integers(2)),
+            noise=rng.choice([0.0, 0.1]),
         )
     k = int(rng.choice([1, 2, 3, 7]))
     labels = np.minimum(label + rng.integers(0, k, n), k - 1).astype(np.int32)

@@ -152,3 +152,14 @@ EXPORT void assay_quantise(const double *values, const int32_t *rows, int64_t co
         units[row] = (int64_t)(is_weight ? rounded_weight(value) : rint(value));
     }
 }
+
+/* Scaled magnitudes are below 2^26. */
+EXPORT FOR_WIDE_VECTORS int64_t assay_scaled_squares(const double *values, int64_t count, double scale)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t unit = (int32_t)(values[i] * scale);
+        sum += unit * unit;
+    }
+    return sum;
+}

@@ -6,16 +6,15 @@ is any number whose last bit lies inside the format.
 
 from __future__ import annotations
 
-import ctypes
+import math
+import sys
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 import numpy as np
 
-from assay.tabular import fixed_point_reference as twin
-from assay.tabular.fixed_point_reference import Extent, Packing
-from assay.tabular.kernel import address, library
+from assay.tabular import fixed_point_passes as passes
+from assay.tabular.fixed_point_reference import Extent
 
 Layout = Literal["packed", "wide", "classes"]
 Criterion = Literal["newton", "gini", "entropy"]
@@ -77,14 +76,33 @@ def power(values: np.ndarray, rows: np.ndarray, extent: Extent, largest: Format)
     room = largest[1] - len(rows)  # rounding adds at most half a unit per row
     if len(rows) * largest[0] > room:
         high = max(high, LOWEST_HIGH)
-        bound = _scaled_sum(values, rows, 31 - high) + len(
+        bound = passes.scaled_sum(values, rows, 31 - high) + len(
             rows
         )  # the sum is less than this times 2^(high - 31)
         halvings = (-(-bound // room) - 1).bit_length()
         shift = (room // bound).bit_length() - 1 if room >= bound else -halvings
         greatest = min(greatest, shift + 31 - high)
     greatest = min(MAX_POWER, greatest)
-    return 0 if greatest >= 0 and _all_whole(values, rows) else greatest
+    return 0 if greatest >= 0 and passes.all_whole(values, rows) else greatest
+
+
+def sum_of_magnitudes(values: np.ndarray) -> float:
+    """The sum of |v|, each cut to 31 bits of the largest; found with integers, so the same in any order."""
+    shift = 31 - _high(values)
+    return passes.scaled_sum(values, _all(len(values)), shift) * 2.0**-shift
+
+
+def sum_of_squares(values: np.ndarray) -> float:
+    """The sum of v^2, each v cut to 15 to 26 bits of the largest, the more the fewer they are; likewise."""
+    bits = min(26, (62 - len(values).bit_length()) // 2)  # their squares have room for their sum
+    shift = bits - _high(values)
+    root = math.sqrt(passes.scaled_squares(values, shift)) * 2.0**-shift
+    return min(root * root, sys.float_info.max)
+
+
+def _high(values: np.ndarray) -> int:
+    """The k of the least 2^k that exceeds all magnitudes."""
+    return max(int(np.frexp(passes.extent(values, None).top)[1]), LOWEST_HIGH)
 
 
 def newton(
@@ -107,7 +125,7 @@ def newton(
         extents.append(_checked("hessian", hessian, rows, positive=True))
     kept = _all(len(gradient)) if rows is None else rows
     if hessian is not None and extents[0].num_zeros and extents[1].num_zeros:
-        kept = _not_zero(gradient, hessian, kept)
+        kept = passes.not_zero(gradient, hessian, kept)
     return _two_sums(kept, gradient, hessian, extents, wide=wide, count=count)
 
 
@@ -141,14 +159,14 @@ def classes(
     if weights is not None:
         extent = _checked("weights", weights, rows, positive=True)
         if extent.num_zeros:
-            kept = _not_zero(weights, weights, kept)
+            kept = passes.not_zero(weights, weights, kept)
     if num_classes == 2:
         return _two_classes(labels, weights, criterion, kept, extent, wide=wide, count=count)
     if weights is None or extent is None:
         scale, units = 0, np.ones(len(labels), np.int64)
     else:
         scale = power(weights, kept, extent, WIDE)
-        units = _quantise(weights, kept, scale, is_weight=True)
+        units = passes.quantise(weights, kept, scale, is_weight=True)
     return Statistics(
         layout="classes",
         criterion=criterion,
@@ -181,12 +199,12 @@ def _two_classes(
 
     if weights is None or not count:
         scales = powers(PACKED_GRADIENT)
-        records, packing = _pack_classes(labels, weights, rows, scales[0])
+        records, packing = passes.pack_classes(labels, weights, rows, scales[0])
         fine = not wide and packing.hessian_sum >= COARSEST_MEAN * len(rows)
         if (packing.hessian_is_exact or fine) and not packing.has_zero_hessian:
             return _sums(criterion, rows, records, None, scales, is_exact=packing.hessian_is_exact)
     scales, weights = powers(WIDE), np.ones(len(labels)) if weights is None else weights
-    units = _quantise(weights, rows, scales[1], is_weight=True)
+    units = passes.quantise(weights, rows, scales[1], is_weight=True)
     second = np.where(labels == 1, units, 0)
     return _sums(criterion, rows, second, units, scales, is_exact=scales == (0, 0))
 
@@ -206,7 +224,7 @@ def _two_sums(
 
     if not wide and (hessian is None or not count):
         scales = powers(PACKED_GRADIENT, PACKED_HESSIAN)
-        records, packing = _pack(gradient, hessian, rows, scales)
+        records, packing = passes.pack(gradient, hessian, rows, scales)
         enough = COARSEST_MEAN * len(rows)
         fine = (packing.gradient_is_exact or packing.gradient_sum >= enough) and (
             packing.hessian_is_exact or packing.hessian_sum >= enough
@@ -216,9 +234,9 @@ def _two_sums(
             is_exact = packing.gradient_is_exact and packing.hessian_is_exact
             return _sums("newton", rows, records, None, scales, is_exact=is_exact)
     scales = powers(WIDE, WIDE)
-    units = _quantise(gradient, rows, scales[0], is_weight=False)
+    units = passes.quantise(gradient, rows, scales[0], is_weight=False)
     ones = np.ones(len(gradient), np.int64)
-    weights = ones if hessian is None else _quantise(hessian, rows, scales[1], is_weight=True)
+    weights = ones if hessian is None else passes.quantise(hessian, rows, scales[1], is_weight=True)
     return _sums("newton", rows, units, weights, scales, is_exact=scales == (0, 0))
 
 
@@ -252,7 +270,7 @@ def _all(count: int) -> np.ndarray:
 
 
 def _checked(name: str, values: np.ndarray, rows: np.ndarray | None, *, positive: bool = False) -> Extent:
-    extent = _extent(values, rows)
+    extent = passes.extent(values, rows)
     wrong = None
     if not extent.top <= LARGEST:
         wrong, rule = ~(np.abs(values) <= LARGEST), f"must be finite and at most {LARGEST:g} in magnitude"
@@ -262,133 +280,3 @@ def _checked(name: str, values: np.ndarray, rows: np.ndarray | None, *, positive
         row = int(np.flatnonzero(wrong)[0] if rows is None else rows[np.flatnonzero(wrong[rows])[0]])
         raise ValueError(f"{name} {rule}, got {values[row]} in row {row}")
     return extent
-
-
-# -- the passes over the rows, compiled or in NumPy --------------------------------------------------------
-
-
-class _Extent(ctypes.Structure):
-    """`Extent` of fixed_point.c."""
-
-    _fields_ = [
-        ("top", ctypes.c_double),
-        *((name, ctypes.c_int64) for name in ("num_zeros", "num_negative")),
-    ]
-
-
-class _Packing(ctypes.Structure):
-    """`Packing` of fixed_point.c."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("gradient_sum", "hessian_sum")),
-        *((name, ctypes.c_int32) for name in ("gradient_is_exact", "hessian_is_exact", "has_zero_hessian")),
-    ]
-
-
-def _address(array: np.ndarray | None) -> int | None:
-    return None if array is None else address(array)
-
-
-def _extent(values: np.ndarray, rows: np.ndarray | None) -> Extent:
-    kernel = _compiled()
-    if kernel is None:
-        return twin.extent(values, _all(len(values)) if rows is None else rows)
-    found = _Extent()
-    count = len(values) if rows is None else len(rows)
-    kernel.assay_extent(_address(values), _address(rows), count, ctypes.byref(found))
-    return Extent(found.top, found.num_zeros, found.num_negative)
-
-
-def _not_zero(gradient: np.ndarray, hessian: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    kernel = _compiled()
-    if kernel is None:
-        return twin.not_zero(gradient, hessian, rows)
-    kept = np.empty_like(rows)
-    count = kernel.assay_not_zero(
-        _address(gradient), _address(hessian), _address(rows), len(rows), _address(kept)
-    )
-    return kept[:count]
-
-
-def _scaled_sum(values: np.ndarray, rows: np.ndarray, power: int) -> int:
-    kernel = _compiled()
-    if kernel is None:
-        return twin.scaled_sum(values, rows, power)
-    return kernel.assay_scaled_sum(_address(values), _some(rows, values), len(rows), 2.0**power)
-
-
-def _all_whole(values: np.ndarray, rows: np.ndarray) -> bool:
-    kernel = _compiled()
-    if kernel is None:
-        return twin.all_whole(values, rows)
-    return bool(kernel.assay_all_whole(_address(values), _some(rows, values), len(rows)))
-
-
-def _pack(
-    gradient: np.ndarray, hessian: np.ndarray | None, rows: np.ndarray, powers: tuple[int, int]
-) -> tuple[np.ndarray, Packing]:
-    kernel = _compiled()
-    if kernel is None:
-        return twin.pack(gradient, hessian, rows, powers)
-    records, found = np.empty(len(gradient), np.int32), _Packing()
-    scales = (ctypes.c_double * 2)(2.0 ** powers[0], 2.0 ** powers[1])
-    kernel.assay_pack(
-        _address(gradient), _address(hessian), _some(rows, gradient), len(rows), scales, _address(records),
-        ctypes.byref(found),
-    )  # fmt: skip
-    return records, _packing(found)
-
-
-def _pack_classes(
-    labels: np.ndarray, weights: np.ndarray | None, rows: np.ndarray, power: int
-) -> tuple[np.ndarray, Packing]:
-    kernel = _compiled()
-    if kernel is None:
-        return twin.pack_classes(labels, weights, rows, power)
-    records, found = np.empty(len(labels), np.int32), _Packing()
-    kernel.assay_pack_classes(
-        _address(labels), _address(weights), _some(rows, labels), len(rows), 2.0**power, _address(records),
-        ctypes.byref(found),
-    )  # fmt: skip
-    return records, _packing(found)
-
-
-def _packing(found: _Packing) -> Packing:
-    exact = bool(found.gradient_is_exact), bool(found.hessian_is_exact)
-    return Packing(found.gradient_sum, found.hessian_sum, *exact, bool(found.has_zero_hessian))
-
-
-def _quantise(values: np.ndarray, rows: np.ndarray, power: int, *, is_weight: bool) -> np.ndarray:
-    kernel = _compiled()
-    if kernel is None:
-        return twin.quantise(values, rows, power, is_weight=is_weight)
-    units = np.empty(len(values), np.int64)
-    kernel.assay_quantise(
-        _address(values), _some(rows, values), len(rows), 2.0**power, is_weight, _address(units)
-    )
-    return units
-
-
-def _some(rows: np.ndarray, values: np.ndarray) -> int | None:
-    """The address of rows, unless they are all."""
-    return None if len(rows) == len(values) else _address(rows)
-
-
-@cache
-def _compiled() -> ctypes.CDLL | None:
-    kernel = library()
-    if kernel is not None:
-        pointer, count = ctypes.c_void_p, ctypes.c_int64
-        kernel.assay_extent.argtypes = [pointer, pointer, count, pointer]
-        kernel.assay_pack.argtypes = [pointer, pointer, pointer, count, pointer, pointer, pointer]
-        kernel.assay_quantise.argtypes = [pointer, pointer, count, ctypes.c_double, ctypes.c_int32, pointer]
-        numbers = [count, ctypes.c_double]
-        kernel.assay_pack_classes.argtypes = [pointer, pointer, pointer, *numbers, pointer, pointer]
-        kernel.assay_pack_classes.restype = None
-        kernel.assay_scaled_sum.argtypes = [pointer, pointer, count, ctypes.c_double]
-        kernel.assay_all_whole.argtypes = [pointer, pointer, count]
-        for function in (kernel.assay_extent, kernel.assay_pack, kernel.assay_quantise):
-            function.restype = None
-        kernel.assay_not_zero.argtypes = [pointer, pointer, pointer, count, pointer]
-        kernel.assay_not_zero.restype = kernel.assay_scaled_sum.restype = count
-    return kernel

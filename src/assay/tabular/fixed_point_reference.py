@@ -56,6 +56,12 @@ def scaled_sum(values: np.ndarray, rows: np.ndarray, power: int) -> int:
     return int((np.abs(values[rows]) * 2.0**power).astype(np.int64).sum())
 
 
+def scaled_squares(values: np.ndarray, power: int) -> int:
+    """The sum of (v 2^power)^2, each v 2^power without its fraction; exact in any order."""
+    units = (values * 2.0**power).astype(np.int64)
+    return int((units * units).sum())
+
+
 def all_whole(values: np.ndarray, rows: np.ndarray) -> bool:
     """Whether the values of some rows are whole numbers."""
     return bool((np.rint(values[rows]) == values[rows]).all())

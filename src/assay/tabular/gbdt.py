@@ -8,7 +8,8 @@ Reference:
     Friedman. "Stochastic Gradient Boosting". Computational Statistics & Data Analysis 38(4), 2002.
     Implements: Alg. 1 with the losses of Alg. 2 to 6 (`losses.py`), shrinkage (Sec. 5), subsampling without
         replacement (2002, Alg. 1).
-    Departs: trees read missing values and categories natively; thresholds may come from binned values.
+    Departs: trees read missing values and categories natively; thresholds may come from binned values. The
+        gain of a split of categories in two groups is less what it has by chance (`noise.py`).
     Omits: influence trimming (Sec. 4.5.1), partial dependence (Sec. 8.2), the exponential loss.
     Verified: scikit-learn's GradientBoosting*, staged predictions of every loss to 1e-10 where gains are
         unique; a naive boosting loop on brute-force trees, 1e-10.
@@ -42,6 +43,7 @@ from assay.tabular.grower import Grown, Newton, grow
 from assay.tabular.impurity import ImpurityTree
 from assay.tabular.inputs import as_generator, is_int, is_real, num_threads
 from assay.tabular.losses import AbsoluteError, Huber, Logistic, Loss, Quantile, SquaredError
+from assay.tabular.noise import Noise
 from assay.tabular.pruning import prune
 
 Array = np.ndarray
@@ -114,6 +116,7 @@ class GBDT(Boosting, ImpurityTree):
         wide = self.max_bins is None or num_rows <= FEW_ROWS
         total = float(num_rows if rows.weight is None else rows.weight.sum()) * self.subsample
         limits = self._limits(num_rows, len(codes.bins.features), total)
+        noise = Noise(rows.table, rows.weight)
         # A split that gains nothing is noise here: where all gradients are equal, rounding would choose it.
         limits = replace(limits, min_gain=max(0.0, limits.min_gain))
 
@@ -122,14 +125,19 @@ class GBDT(Boosting, ImpurityTree):
             if self.subsample < 1:
                 sample = draw(num_rows, max(1, int(self.subsample * num_rows)), rng)
             for output in range(loss.num_outputs):
-                target = Newton(gradient=gradient[output], hessian=rows.weight, wide=wide)
+                bend = None if hessian is None else hessian[output]
+                target = Newton(
+                    gradient=gradient[output],
+                    hessian=rows.weight,
+                    wide=wide,
+                    noise=noise.per_unit(loss, gradient[output], bend, rows.weight),
+                )
                 seed = int(rng.integers(2**63))
                 grown = grow(codes, target, limits, rows=sample, seed=seed, threads=threads)
                 if self.ccp_alpha:
                     tree = prune(grown.tree, self.ccp_alpha * total)
                     leaf = route(tree, codes, np.arange(num_rows))
                     grown = Grown(tree, np.where(grown.leaf < 0, -1, leaf))
-                bend = None if hessian is None else hessian[output]
                 step = leaf_steps(loss, rows, output, gradient[output], bend, grown)
                 tree = grown.tree.with_values(self.learning_rate * step[:, None])
                 yield everywhere(Grown(tree, grown.leaf), codes)

@@ -37,7 +37,7 @@ typedef struct {
     const int32_t *features, *rows;
     const void *first, *second;
     int64_t num_rows, stride, num_kept; /* num_kept is the length of rows */
-    double units[2], l1, l2, max_delta_step, min_gain, features_per_level, features_per_node;
+    double units[2], l1, l2, max_delta_step, noise, min_gain, features_per_level, features_per_node;
     int64_t min_samples_split, min_samples_leaf, min_weight;
     uint64_t seed;
     int32_t width; /* bytes per code */

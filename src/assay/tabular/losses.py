@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -88,6 +88,7 @@ class Loss(ABC):
     """A loss of targets ``y`` ``[n]`` and margins ``[outputs, n]``."""
 
     num_outputs: int = 1
+    is_likelihood: ClassVar[bool] = False  # minus a log-probability: the gradient varies by the mean hessian
 
     @abstractmethod
     def initial(self, y: Array, weight: Array | None = None) -> Array:
@@ -275,6 +276,8 @@ class Huber(Loss):
 class Poisson(Loss):
     """The Poisson deviance of counts up to a constant, exp(m) - y m; the margin is the log of the mean."""
 
+    is_likelihood = True
+
     def initial(self, y: Array, weight: Array | None = None) -> Array:
         """Return the log of the mean."""
         return np.log([max(float(np.average(y, weights=weight)), EPS)])
@@ -296,6 +299,8 @@ class Poisson(Loss):
 @dataclass(frozen=True)
 class Logistic(Loss):
     """The log-loss of two classes, ``y`` in {0, 1}; the margin is the log-odds."""
+
+    is_likelihood = True
 
     def initial(self, y: Array, weight: Array | None = None) -> Array:
         """Return the log-odds of the prior."""
@@ -349,6 +354,7 @@ class Multinomial(Loss):
     """
 
     num_outputs: int
+    is_likelihood = True
 
     def initial(self, y: Array, weight: Array | None = None) -> Array:
         """Return the logs of the priors, centred."""

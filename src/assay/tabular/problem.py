@@ -50,6 +50,7 @@ class Problem:
         features: int32, ascending, the features that may be split.
         statistics: the target.
         penalties: l1, l2 and max_delta_step.
+        noise: variance of gradients per unit of the hessian, by which sets of categories gain by chance.
         limits: when to stop.
         min_weight: smallest hessian or weight of a child, in units, at least 1.
         seed: of the random choices.
@@ -60,6 +61,7 @@ class Problem:
     features: np.ndarray
     statistics: Statistics
     penalties: tuple[float, float, float]
+    noise: float
     limits: Limits
     min_weight: int
     seed: int

@@ -86,7 +86,7 @@ class _Grower:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.limits = problem.limits
-        self.scorer = Scorer(problem.statistics, problem.penalties)
+        self.scorer = Scorer(problem.statistics, problem.penalties, problem.noise)
         self.words = words_of(problem.statistics, self.scorer)
         self.root_key = mix(problem.seed & MASK)
         self.nodes: list[Node] = []
@@ -213,6 +213,7 @@ class _Grower:
         # The candidates: ranges of the codes, put in order, that go left.
         drawn, ends = math.nan, np.arange(1, len(codes) + 1)
         starts = np.zeros_like(ends)
+        chance = 0.0
         if self.limits.random_thresholds:
             first, drawn = self._random_codes(node, feature, codes)
             order = np.argsort(~first, kind="stable")
@@ -224,6 +225,7 @@ class _Grower:
             starts = ends - 1
         else:
             order = np.argsort(self.scorer.order(cells, node.sums), kind="stable")
+            chance = self.scorer.gain_by_chance(cells[order])
         codes, cells = codes[order], cells[order]
         if missing is not None:  # the last candidate parts the known values from the missing ones
             starts, ends = np.append(starts, 0), np.append(ends, len(codes))
@@ -235,6 +237,7 @@ class _Grower:
         if missing is not None:
             known = self.scorer.weight(left) >= 1
             scores[known, 1] = self._scores(left[known] + missing, node.sums)
+        scores[: len(codes)] -= chance  # but not of what parts the known values from the missing ones
         place, side = divmod(int(np.argmax(scores)), 2)
         score = float(scores[place, side])
         if score == -np.inf:

@@ -340,7 +340,7 @@ FOR_WIDE_VECTORS static Top first_of_highest(const double *score, int32_t count)
 }
 
 Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
-                   const int64_t *missing, const int64_t *sums)
+                   const int64_t *missing, const int64_t *sums, int32_t num_chosen, double chance)
 {
     double *score = scratch->score;
     if (p->layout == PACKED)
@@ -349,6 +349,8 @@ Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left
         score_wide(p, left, count, missing, sums, score);
     else
         score_classes(p, left, count, missing, sums, scratch);
+    for (int32_t i = 0; i < num_chosen; i++)
+        score[i] -= chance;
     for (int32_t i = count; i < count + LANES; i++) /* what was scored beyond the candidates does not count */
         score[i] = -INFINITY;
     return first_of_highest(score, count);

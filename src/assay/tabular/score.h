@@ -22,9 +22,9 @@ typedef struct {
 void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, Scratch *scratch);
 
 /* The best of at least one candidate, if missing values go right (`missing` is NULL) or left. `sums` are those of
-   the node. */
+   the node; the first `num_chosen` candidates gain `chance` by chance, which does not count. */
 Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
-                   const int64_t *missing, const int64_t *sums);
+                   const int64_t *missing, const int64_t *sums, int32_t num_chosen, double chance);
 
 #define EXACT (1 << 26) /* the squares of smaller weights are exact in float64 */
 

@@ -21,10 +21,13 @@ def entropy_term(weight: np.ndarray) -> np.ndarray:
 class Scorer:
     """The score of sums: the larger the score of the children, the better the split."""
 
-    def __init__(self, statistics: Statistics, penalties: tuple[float, float, float]) -> None:
+    def __init__(
+        self, statistics: Statistics, penalties: tuple[float, float, float], noise: float = 0.0
+    ) -> None:
         self.criterion = statistics.criterion
         self.units = statistics.units
         self.l1, self.l2, self.max_delta_step = penalties
+        self.noise = noise
         self.by_class = statistics.layout == "classes"
 
     def weight(self, sums: np.ndarray) -> np.ndarray:
@@ -83,6 +86,17 @@ class Scorer:
             part = self.class_weights(cells)[:, heaviest]
             whole = self.weight(cells) * self.units[1]
         return np.divide(part, whole, out=np.zeros(len(cells)), where=whole > 0)
+
+    def gain_by_chance(self, cells: np.ndarray) -> float:
+        """What the best two groups of categories gain on average where categories differ by chance only.
+
+        With k of equal weight it is close to 2 / pi (k - 1) times the noise (Scott, Knott 1974); else k is
+        how many would be as uneven: (sum of the roots of the weights)^2 / sum of the weights.
+        """
+        weights = self.weight(cells) * self.units[1]
+        whole = sum(weights.tolist())
+        roots = sum(np.sqrt(weights).tolist())
+        return self.noise * (2 / math.pi) * (roots * roots / whole - 1) if whole > 0 else 0.0
 
 
 def words_of(statistics: Statistics, scorer: Scorer) -> np.ndarray:

@@ -4,6 +4,8 @@
 #include <stdlib.h> /* qsort */
 #include <string.h>
 
+#define PI 3.14159265358979323846
+
 enum { FEW = 300 }; /* categories */
 
 /* -- orders of codes ------------------------------------------------------------------------------------------ */
@@ -80,6 +82,19 @@ static void sort_categories(const Problem *p, Search *s, int32_t count, const in
         for (int32_t w = 0; w < words; w++)
             s->cells.cells[(int64_t)s->ranks[i] * words + w] = s->spare_cells[(int64_t)i * words + w];
     }
+}
+
+/* What the best two groups of categories gain on average where categories differ by chance only: 2 / pi of how many
+   there would be of equal weight, but for one, in units of the noise. */
+static double gain_by_chance(const Problem *p, const int64_t *cells, int32_t count)
+{
+    double roots = 0, whole = 0;
+    for (int32_t i = 0; i < count; i++, cells += words_per_cell(p)) {
+        double weight = (double)weight_of(p, cells) * p->units[1];
+        roots += sqrt(weight);
+        whole += weight;
+    }
+    return whole > 0 ? p->noise * (2 / PI) * (roots * roots / whole - 1) : 0;
 }
 
 /* Puts the codes that a random threshold, or a random set of categories, sends left in front; returns how many. */
@@ -184,14 +199,18 @@ void search_feature(const Problem *p, Search *s, Split *best, int32_t feature, i
         return;
 
     /* The candidates: the first codes up to any place, a single code, or the codes drawn. */
-    int32_t candidates = count, drawn_codes = 0;
+    int32_t candidates = count, drawn_codes = 0, num_chosen = 0;
+    double chance = 0;
     if (p->random_thresholds) {
         drawn_codes = draw_codes(p, s, feature, count, key, &drawn);
         candidates = 1;
     } else if (category) {
         onehot = bins <= p->max_categories_onehot;
-        if (!onehot)
+        if (!onehot) {
             sort_categories(p, s, count, sums);
+            if (p->noise > 0)
+                num_chosen = count, chance = gain_by_chance(p, cells, count);
+        }
     }
     if (!onehot) {
         int32_t summed = p->random_thresholds ? drawn_codes : count;
@@ -205,10 +224,10 @@ void search_feature(const Problem *p, Search *s, Split *best, int32_t feature, i
         candidates++;
     }
 
-    Top top = best_candidate(p, &s->scratch, cells, candidates, NULL, sums);
+    Top top = best_candidate(p, &s->scratch, cells, candidates, NULL, sums, num_chosen, chance);
     bool missing_left = false;
     if (missing) {
-        Top left = best_candidate(p, &s->scratch, cells, candidates, missing, sums);
+        Top left = best_candidate(p, &s->scratch, cells, candidates, missing, sums, num_chosen, chance);
         missing_left = left.score > top.score || (left.score == top.score && left.place < top.place);
         top = missing_left ? left : top;
     }
