@@ -101,6 +101,13 @@ def test_the_table_ranks_marks_and_says_what_failed():
     assert line_of(text, "tree").split()[-1] == "-"  # No model was saved.
 
 
+def test_what_was_left_out_of_the_data_is_said():
+    data = boards.board().data
+    assert "left out" not in shown(boards.board())
+    text = shown(boards.board(data={**data, "notes": ["left out 2 with an empty text: row 3; row 7"]}))
+    assert "\npeople.csv: left out 2 with an empty text: row 3; row 7\n" in text
+
+
 def test_methods_not_separated_from_the_leader_are_marked():
     tied = boards.board(boards.row("one", [0.9, 0.8, 0.7]), boards.row("two", [0.8, 0.9, 0.69]))
     assert tied.leader is not None

@@ -74,7 +74,7 @@ class TestData:
         (tmp_path / "copy" / "red" / "0.png").write_bytes(b"not a picture")
         with pytest.raises(ContractError, match=r"red/0\.png"):
             task.load(tmp_path / "copy")
-        assert len(task.load(tmp_path / "copy", skip=True).pool) == 23
+        assert len(task.load(tmp_path / "copy", policy="skip").pool) == 23
 
     def test_images_in_memory(self, shapes):
         data = task.load(shapes)

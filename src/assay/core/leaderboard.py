@@ -35,6 +35,7 @@ def leaderboard(board: "Board", console: Console, options: ConsoleOptions) -> Re
         )
     if hidden := [metric.name for metric in board.metrics[shown:]]:
         parts.append(Text(f"not shown on a terminal this narrow: {', '.join(hidden)}", "dim"))
+    parts += [Text(f"{board.data['name']}: {note}", "dim") for note in board.data.get("notes", ())]
     return Group(*parts)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from assay.core.board import Board
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
+from assay.data.faults import Policy
 from assay.data.table import ContractError
 from assay.image_text.contract import Exam, classes, retrieval
 from assay.image_text.metrics import accuracy, ranks, recall, recalls
@@ -76,7 +77,7 @@ class ImageText(Task):
         scale: Scale = "default",
         image: str | None = None,
         text: str | None = None,
-        policy: str = "refuse",
+        policy: Policy = "refuse",
     ) -> "Pairs":
         """The pairs of a file or a folder, or the default ones.
 
@@ -101,7 +102,7 @@ class ImageText(Task):
         else:
             given = {"image": image, "text": text}
             options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-            pairs = read_pairs(source, policy=policy, **options)  # type: ignore[arg-type]
+            pairs = read_pairs(source, policy=policy, **options)
         if len(np.unique(pairs.groups)) < 4:
             raise ContractError(f"{pairs.name}: expected at least 4 different pairs, got {len(pairs)}")
         return pairs

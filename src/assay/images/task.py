@@ -13,6 +13,7 @@ import numpy as np
 from assay.core.board import Board
 from assay.core.run import Run, Scale
 from assay.core.task import Figure, Metric, Task
+from assay.data.faults import Policy
 from assay.data.labelled import LabelledImages, read_labelled
 from assay.data.labelled_sets import emoji_groups, fashion_mnist
 from assay.data.pictures import Fit
@@ -83,7 +84,7 @@ class Images(Task):
         image: str | None = None,
         label: str | None = None,
         part: str | None = None,
-        skip: bool = False,
+        policy: Policy = "refuse",
     ) -> ImageData:
         """The labelled images of a folder, of a table or of a default data set.
 
@@ -98,7 +99,8 @@ class Images(Task):
             image: a table's column of images, where its name does not tell.
             label: a table's column of labels, where its name does not tell.
             part: the part of a folder of `datasets`, such as train.
-            skip: leave out images that cannot be read and rows without a label, and count them.
+            policy: what is done with an image that cannot be read or a row without a label: refuse the data,
+                or skip and count it.
 
         Raises:
             ContractError: an image or a label is not what it must be; the message names file, row or column.
@@ -116,7 +118,6 @@ class Images(Task):
         elif isinstance(source, str) and source == "emoji":
             pool = emoji_groups(scale, size=size)
         elif isinstance(source, (str, Path)):
-            policy = "skip" if skip else "refuse"
             pool = read_labelled(
                 source, size=size, fit=fit, grey=grey, image=image, label=label, split=part, policy=policy
             )
