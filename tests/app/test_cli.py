@@ -65,7 +65,7 @@ def test_version(capsys):
         ("compare", "--on --time-limit --memory-limit --runs --json --html"),
         ("fit", "TASK METHOD --data --out --set --seed --budget --scale --threads"),
         ("predict", "MODEL --data --out --proba"),
-        ("search", "MODEL TEXT --data --top --sheet"),
+        ("search", "MODEL TEXT --data --policy --top --sheet"),
         ("claim", "[NAME --seeds --scale --jobs --time-limit --runs --records"),
         ("report", "--out --runs --records"),
         ("data", "[NAME|FILE]"),

@@ -6,6 +6,7 @@ import pytest
 from assay.app.search import Search
 from assay.core.run import Run
 from assay.data.pairs import Pairs
+from assay.data.table import ContractError
 from assay.image_text.pixel_neighbours import PixelNeighbours
 
 Image = pytest.importorskip("PIL.Image")
@@ -46,6 +47,21 @@ def test_other_pictures_can_be_searched(model, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "a dark one" in out
     assert "a light one" in out
+
+
+def test_a_folder_of_pictures_needs_no_texts(model, tmp_path, capsys):
+    for name, value in (("dark", 10), ("light", 200)):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(tmp_path / "own" / name / "1.png")
+    (tmp_path / "own" / "broken.png").write_bytes(b"no picture")
+    own = {"model": model, "text": "grey 0", "data": str(tmp_path / "own"), "sheet": tmp_path / "found.png"}
+    with pytest.raises(ContractError, match=r"own/broken\.png: expected an image"):
+        Search(**own).run()
+    assert not (tmp_path / "found.png").exists()
+    assert Search(**own, policy="skip").run() == 0
+    said = capsys.readouterr()
+    assert [line.split()[-1] for line in said.out.splitlines()[1:]] == ["dark/1.png", "light/1.png"]
+    assert "own: left out 1 with an unreadable image" in said.err
 
 
 @pytest.mark.parametrize(

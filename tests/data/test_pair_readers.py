@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assay.data.pair_readers import read
+from assay.data.pair_readers import read, read_gallery
 from assay.data.pairs import Pairs, image_type
 from assay.data.pictures import encode_png
 from assay.data.table import ContractError
@@ -97,6 +97,33 @@ class TestFormats:
     def test_saved_and_opened(self, files, expected, tmp_path):
         read(csv(tmp_path / "a.csv", files, CAPTIONS)).save(tmp_path / "saved")
         assert Pairs.open(tmp_path / "saved").fingerprint() == expected
+
+
+class TestGallery:
+    def test_pictures_without_texts_are_called_by_their_path(self, contents, tmp_path):
+        for name, content in zip(("b/1.png", "a.png", "b/2.png"), contents, strict=True):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+        pairs = read_gallery(tmp_path)
+        assert [pairs.texts(i) for i in range(3)] == [("a.png",), ("b/1.png",), ("b/2.png",)]
+        expected = Pairs.of([contents[1], contents[0], contents[2]], ["a.png", "b/1.png", "b/2.png"])
+        assert pairs.fingerprint() == expected.fingerprint()
+
+    def test_pairs_are_pairs(self, files, tmp_path):
+        for file, caption in zip(files, CAPTIONS, strict=True):
+            (tmp_path / file).with_suffix(".txt").write_text(caption)
+        assert read_gallery(tmp_path).fingerprint() == read(tmp_path).fingerprint()
+        table = csv(tmp_path / "a.csv", files, CAPTIONS)
+        assert read_gallery(table).fingerprint() == read(table).fingerprint()
+
+    def test_faults(self, files, tmp_path):
+        (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:40])
+        with pytest.raises(ContractError, match=r"1\.png: expected an image"):
+            read_gallery(tmp_path)
+        assert len(read_gallery(tmp_path, policy="skip")) == 2
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ContractError, match="expected at least one item, got none"):
+            read_gallery(tmp_path / "empty")
 
 
 class TestColumns:

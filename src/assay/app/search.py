@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -22,7 +22,9 @@ class Search(Command):
     text: Annotated[Positional[str], arg(metavar="TEXT")]
     """What to look for."""
     data: Annotated[str | None, option("FILE", "the pictures that the model kept")] = None
-    """Pairs or pictures to search."""
+    """Pictures to search: a folder of them, or pairs."""
+    policy: Literal["refuse", "skip"] = "refuse"
+    """What is done with a picture that cannot be used: refuse the data, or skip and count it."""
     k: Annotated[int, arg(name="top")] = 10
     """How many pictures."""
     sheet: Annotated[Path, option("FILE", "search.png")] = Path("search.png")
@@ -31,7 +33,7 @@ class Search(Command):
     def run(self) -> int:
         """0."""
         from assay.app.terminal import Waiting, console, say, table
-        from assay.data.pairs import read_pairs
+        from assay.data.pairs import read_gallery
         from assay.data.pictures import encode_png
         from assay.image_text.figures import contact_sheet
 
@@ -44,7 +46,7 @@ class Search(Command):
         require_folder_of(self.sheet, "--sheet")
         with Waiting(f"searching {self.model}"):
             model = searcher(self.model)
-            gallery = model.gallery if self.data is None else read_pairs(self.data)
+            gallery = model.gallery if self.data is None else read_gallery(self.data, policy=self.policy)
             found = model.search(self.text, self.k, gallery)
             assert gallery is not None  # Otherwise nothing could be searched.
             picture = encode_png(contact_sheet(gallery, [one.index for one in found]))
@@ -58,6 +60,8 @@ class Search(Command):
             os.replace(scratch, self.sheet)  # Whole or not at all.
         finally:
             scratch.unlink(missing_ok=True)
+        for note in gallery.notes if self.data is not None else ():
+            say(f"{gallery.name}: {note}")
         say(f"pictures: {self.sheet}")
         return 0
 

@@ -98,7 +98,7 @@ def read(
         from assay.data.tar_shards import pairs_of_shards
 
         raw, places = pairs_of_shards(path, faults)
-    elif path.is_dir() and not metadata_file(path) and not is_datasets_folder(path):
+    elif _is_plain_folder(path):
         raw, places = _of_folder(path, faults)
     else:
         file = (metadata_file(path) if path.is_dir() else None) or path
@@ -106,6 +106,33 @@ def read(
         raw = _of_table(table, image, text, group)
         places = [f"{table.where}, row {row + 1}" for row in range(len(raw))]
     return _checked(raw, places, path, faults, lambda item: _identity(item, check, max_pixels))
+
+
+def read_gallery(source: str | PathLike[str], *, policy: Policy = "refuse") -> Pairs:
+    """Pictures to look at: those of a folder without texts, each called by its path in it, or `read`'s pairs.
+
+    Args:
+        source: a file or a folder.
+        policy: what becomes of a picture at fault; see `read`.
+
+    Raises:
+        ContractError: there is nothing to read, or something is wrong; the message names file and row.
+    """
+    path, faults = Path(source), Faults(policy)
+    files = _image_files(path) if _is_plain_folder(path) and not any(path.glob("*.tar")) else []
+    if not files or any(file.with_suffix(".txt").is_file() for file in files):
+        return read(path, policy=policy)
+    raw = Pairs.of(files, [str(file.relative_to(path)) for file in files], name=str(path))
+    places = [str(file) for file in files]
+    return _checked(raw, places, path, faults, lambda item: _identity(item, "decode", MAX_PIXELS))
+
+
+def _is_plain_folder(path: Path) -> bool:
+    return path.is_dir() and not metadata_file(path) and not is_datasets_folder(path)
+
+
+def _image_files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if is_image_file(file))
 
 
 def _of_table(source: ImageTable, image: str | None, text: Texts | None, group: str | None) -> Pairs:
@@ -184,7 +211,7 @@ def _inferred(names: Sequence[str]) -> dict[str, list[str]]:
 def _of_folder(path: Path, faults: Faults) -> tuple[Pairs, list[str]]:
     """Images with a text file beside them; every line of it is a text."""
     images, texts = [], []
-    for file in sorted(file for file in path.rglob("*") if is_image_file(file)):
+    for file in _image_files(path):
         beside = file.with_suffix(".txt")
         if not beside.is_file():
             faults.add("no text", f"{file}: expected a text file {beside.name} beside it, got none")

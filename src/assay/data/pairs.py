@@ -309,6 +309,13 @@ def _image(image: bytes | Path | np.ndarray) -> dict[str, Any]:
     return {"bytes": None, "path": os.path.abspath(image)}
 
 
+def read_gallery(source: str | os.PathLike[str], *, policy: "Policy" = "refuse") -> Pairs:
+    """The pictures at `source`, with or without texts; see `assay.data.pair_readers.read_gallery`."""
+    from assay.data.pair_readers import read_gallery
+
+    return read_gallery(source, policy=policy)
+
+
 def read_pairs(source: str | os.PathLike[str], *, policy: "Policy" = "refuse", **options: Any) -> Pairs:
     """The pairs at `source`; see `assay.data.pair_readers.read` for the formats and the options."""
     from assay.data.pair_readers import read

@@ -12,16 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from assay.core.files import write_json
-from assay.data.pairs import Pairs, read_pairs
-from assay.image_text.clip_model import CLIPModel
+from assay.data.pairs import Pairs, read_gallery
 from assay.image_text.contrast import unit
 from assay.image_text.dual_encoder import DualConfig, DualEncoder
+from assay.image_text.hub import MODELS, load_tokenizer, save_for_transformers
 from assay.image_text.pictures import Originals, at_once
 from assay.image_text.processor import ImageProcessor, NaFlexProcessor, read_processor
 from assay.image_text.siglip2_model import Patches
-from assay.image_text.siglip_model import SigLIPModel
 from assay.image_text.templates import TEMPLATES, class_embeddings, prompts
-from assay.image_text.tokenizer import Rules, Tokenizer
+from assay.image_text.tokenizer import Tokenizer, has_rules
 from assay.nn.checkpoint import read_config, read_tensors, write_checkpoint
 from assay.train.history import History
 from assay.train.moments import Moment
@@ -75,7 +74,7 @@ class Searcher(ABC):
         """The text of the gallery that fits each picture best, of the first texts of what the model kept.
 
         Args:
-            source: pairs, whose own texts do not count, or where they are read from; see `read_pairs`.
+            source: pairs, whose own texts do not count, or where they are read from; see `read_gallery`.
 
         Raises:
             ContractError: there is nothing to read, or it is not as it must be.
@@ -83,7 +82,7 @@ class Searcher(ABC):
         """
         if self.gallery is None:
             raise ValueError("expected texts to choose from, got none: the model was saved without any")
-        shown = source if isinstance(source, Pairs) else read_pairs(source)
+        shown = source if isinstance(source, Pairs) else read_gallery(source)
         names = list(dict.fromkeys(self.gallery.texts(i)[0] for i in range(len(self.gallery))))
         return np.array(names)[self.scores(shown, names).argmax(axis=1)]
 
@@ -93,7 +92,7 @@ class ImageTextModel(Searcher):
     """Two towers with what their inputs are made by.
 
     Args:
-        module: with `encode_image` and `encode_text`: a `DualEncoder`, `CLIPModel` or `SigLIPModel`.
+        module: with `encode_image` and `encode_text`: a `DualEncoder` or one of `hub.MODELS`.
         tokenizer: of the texts.
         processor: of the images.
         gallery: what is searched.
@@ -195,6 +194,7 @@ class ImageTextModel(Searcher):
             write_checkpoint(folder, config, self.module.state_dict())
         else:
             self.module.save_pretrained(folder)
+            save_for_transformers(folder, self.module, self.tokenizer)
         self.tokenizer.save(folder)
         self.processor.save(folder)
         write_json(folder / "facts.json", self.facts)
@@ -203,14 +203,13 @@ class ImageTextModel(Searcher):
 
     @classmethod
     def load(cls, folder: Path) -> "ImageTextModel":
-        """The model that `save` wrote, or a CLIP or SigLIP of fixed size as Hugging Face's hub has them.
+        """The model that `save` wrote, or a CLIP, SigLIP or SigLIP 2 as Hugging Face's hub has them.
 
         Raises:
             ValueError: the folder holds no such model.
         """
         config = read_config(folder)
         kind = config.get("model_type")
-        rules = None
         if kind == _KIND:
             module: Any = DualEncoder(
                 DualConfig.from_json({k: v for k, v in config.items() if k != "model_type"})
@@ -219,25 +218,15 @@ class ImageTextModel(Searcher):
             if tensors.keys() != module.state_dict().keys():
                 raise ValueError(f"{folder}: the tensors are not those of its configuration")
             module.load_state_dict(tensors)
-        elif kind == "clip":
-            module = CLIPModel.from_pretrained(folder)
-            text = module.config.text_config
-            rules = Rules.clip(
-                length=text.max_position_embeddings,
-                start=text.bos_token_id,
-                end=text.eos_token_id,
-                pad=text.eos_token_id,
-            )
-        elif kind == "siglip":
-            module = SigLIPModel.from_pretrained(folder)
-            rules = Rules.siglip(length=module.config.text_config.max_position_embeddings)
+        elif isinstance(kind, str) and kind in MODELS:
+            module = MODELS[kind].from_pretrained(folder).float()  # Pictures are prepared in float32.
         else:
             raise ValueError(f"{folder}: expected a model of images and texts, got {kind!r}")
         gallery = Pairs.open(folder / "gallery") if (folder / "gallery").is_dir() else None
         facts = folder / "facts.json"
         return cls(
             module.train(False),
-            Tokenizer.load(folder, None if (folder / "assay_tokenizer.json").is_file() else rules),
+            Tokenizer.load(folder) if has_rules(folder) else load_tokenizer(folder, module),
             read_processor(folder),
             gallery,
             facts=json.loads(facts.read_text("utf-8")) if facts.is_file() else {},
