@@ -99,15 +99,20 @@ def buffers():
     first = link.buffers(2, 100, like)
     again = link.buffers(2, 50, like)
     larger = link.buffers(2, 200, like)
+    odd = link.buffers(3, 33, torch.ones(1, dtype=torch.uint8))
+    for number, buffer in enumerate(odd):
+        buffer.fill_(number)
     return [
         [len(buffer) for buffer in first],
         first[0].data_ptr() == again[0].data_ptr(),
         len(again[0]),
         len(larger[1]),
         first[0].data_ptr() != first[1].data_ptr(),
+        odd[0].data_ptr() == larger[0].data_ptr(),
+        [buffer.tolist() == [number] * 33 for number, buffer in enumerate(odd)],
     ]
 
 
 def test_receive_buffers_are_kept():
     [ended] = Ranks(1, buffers).join(timeout=60)
-    assert ended.value == [[100, 100], True, 50, 200, True]
+    assert ended.value == [[100, 100], True, 50, 200, True, True, [True] * 3]

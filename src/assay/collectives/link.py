@@ -24,6 +24,7 @@ _FIRST_TAG = 2**30  # Far from the tags that people choose.
 _TAGS = 2**20
 _NO_TAG = 2**29  # that nobody sends
 _KEPT_RECORDS = 10_000
+_ALIGNMENT = 64  # bytes, of a cache line
 _MOST_GRACE = 1.0  # seconds in which a rank that gives up waits for word from others
 
 
@@ -181,11 +182,11 @@ class Link:
     def buffers(self, count: int, length: int, like: Tensor) -> list[Tensor]:
         """Receive buffers of this thread, kept from call to call: new memory costs more than filling it."""
         needed = length * like.element_size()
-        held: list[Tensor] = getattr(self._local, "buffers", [])
-        if len(held) < count or held[0].numel() < needed or held[0].device != like.device:
-            held = [torch.empty(needed, dtype=torch.uint8, device=like.device) for _ in range(count)]
-            self._local.buffers = held
-        return [buffer[:needed].view(like.dtype) for buffer in held[:count]]
+        stride = -(-needed // _ALIGNMENT) * _ALIGNMENT
+        held: Tensor | None = getattr(self._local, "buffers", None)
+        if held is None or held.numel() < count * stride or held.device != like.device:
+            held = self._local.buffers = torch.empty(count * stride, dtype=torch.uint8, device=like.device)
+        return [held[i * stride : i * stride + needed].view(like.dtype) for i in range(count)]
 
     def hang_up(self) -> None:
         """Closes the connections, so that others learn at once and not at their own time-outs."""

@@ -1,7 +1,10 @@
 """All-reduce and its relatives, with the names and in-place habits of torch.distributed."""
 
 import functools
+import itertools
 import time
+from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Literal
@@ -13,7 +16,7 @@ from torch import Tensor
 
 from assay.collectives.algorithm import Algorithm, Operation
 from assay.collectives.link import Call, Link, Record, link_of
-from assay.collectives.program import Program, Receive, Send, program
+from assay.collectives.program import AHEAD, Program, Receive, Send, program
 from assay.collectives.ring_pipelined import RingPipelined
 from assay.collectives.schedule import Schedule, steps_taken
 
@@ -25,7 +28,6 @@ _COMBINE: dict[str, Any] = {
     "min": torch.minimum,
     "product": torch.mul,
 }
-_AHEAD = 2  # receives that wait at the same time: one fills while the other is added up
 DEFAULT = RingPipelined()
 
 
@@ -232,31 +234,25 @@ def _plan(
 
 def _execute(ops: Program, flat: Tensor, combine: Any, call: Call) -> None:
     """Runs a program, with a few receives posted ahead of the one that is due."""
-    longest = max((op.stop - op.start for op in ops if isinstance(op, Receive) and op.reduce), default=0)
-    buffers = call.link.buffers(_AHEAD, longest, flat)
+    combined = [op.stop - op.start for op in ops if isinstance(op, Receive) and op.reduce]
+    buffers = itertools.cycle(call.link.buffers(min(AHEAD, len(combined)), max(combined, default=0), flat))
+    parts = [flat[op.start : op.stop] for op in ops]
     sending: dict[int, tuple[Any, int]] = {}  # place -> work, peer
-    posted: dict[int, tuple[Any, Tensor]] = {}  # place -> work, where it arrives
-    receives = [place for place, op in enumerate(ops) if isinstance(op, Receive)]
-    ahead = 0
+    posted: deque[tuple[Any, Tensor]] = deque()  # work, where it arrives
+    waiting = deque((place, op) for place, op in enumerate(ops) if isinstance(op, Receive))
 
-    def post(now: int) -> None:
-        """Posts receives that may come next, unless something earlier still needs their place."""
-        nonlocal ahead
-        while ahead < len(receives) and len(posted) < _AHEAD:
-            place = receives[ahead]
-            op = ops[place]
-            assert isinstance(op, Receive)
+    def post(done: int) -> None:
+        """Posts receives that may come next, unless something after place `done` still needs theirs."""
+        while waiting and len(posted) < AHEAD and waiting[0][1].after <= done:
+            place, op = waiting.popleft()
             if op.reduce:
-                target = buffers[ahead % _AHEAD][: op.stop - op.start]
-            elif (op.conflicts and op.conflicts[-1] > now) or any(_meet(ops[p], op) for p in posted):
-                return
+                target = next(buffers)[: op.stop - op.start]
             else:
                 leave(op.conflicts)
-                target = flat[op.start : op.stop]
-            posted[place] = call.receive(target, op.peer), target
-            ahead += 1
+                target = parts[place]
+            posted.append((call.receive(target, op.peer), target))
 
-    def leave(places: tuple[int, ...]) -> None:
+    def leave(places: Iterable[int]) -> None:
         for place in places:
             if place in sending:
                 call.wait(*sending.pop(place))
@@ -264,22 +260,17 @@ def _execute(ops: Program, flat: Tensor, combine: Any, call: Call) -> None:
     post(-1)
     for place, op in enumerate(ops):
         if isinstance(op, Send):
-            sending[place] = call.send(flat[op.start : op.stop], op.peer), op.peer
-            continue
+            sending[place] = call.send(parts[place], op.peer), op.peer
+        else:
+            work, arrived = posted.popleft()
+            call.wait(work, op.peer)
+            if op.reduce:
+                leave(op.conflicts)
+                combine(parts[place], arrived, out=parts[place])
+                if call.link.debug:
+                    _poison(arrived)
         post(place)
-        work, arrived = posted.pop(place)
-        call.wait(work, op.peer)
-        if op.reduce:
-            leave(op.conflicts)
-            kept = flat[op.start : op.stop]
-            combine(kept, arrived, out=kept)
-            if call.link.debug:
-                _poison(arrived)
     leave(tuple(sending))
-
-
-def _meet(one: Send | Receive, other: Receive) -> bool:
-    return one.start < other.stop and one.stop > other.start
 
 
 def _execute_together(schedule: Schedule, flat: Tensor, combine: Any, call: Call) -> None:

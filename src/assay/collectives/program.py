@@ -1,7 +1,8 @@
 """A rank's program: its part of a schedule, cut into segments and put in the order that keeps links busy.
 
 A segment is sent right after the last receive that it depends on, not when the step before has ended; so
-segments flow through the ranks like a pipeline.
+segments flow through the ranks like a pipeline. But it is not sent long before its counterpart arrives: what
+waits in the sockets has left the cache when it is read.
 """
 
 from itertools import pairwise
@@ -10,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from assay.collectives.schedule import Schedule
+
+AHEAD = 4  # segments of a step that may leave before the first one arrives, and receives that wait for theirs
 
 
 class Send(NamedTuple):
@@ -28,13 +31,16 @@ class Receive(NamedTuple):
         start, stop: where they belong.
         reduce: combined with what is there, instead of replacing it.
         conflicts: places in the program of earlier sends of these elements, which must have left before.
+        after: place of the last send or receive of these elements before it; what replaces may not be awaited
+            sooner. -1 for none, and for what is combined, which arrives elsewhere.
     """
 
     peer: int
     start: int
     stop: int
     reduce: bool
-    conflicts: tuple[int, ...]
+    conflicts: tuple[int, ...] = ()
+    after: int = -1
 
 
 Program = tuple[Send | Receive, ...]
@@ -44,7 +50,9 @@ def program(schedule: Schedule, rank: int, segment: int | None) -> Program:
     """What `rank` does, in order.
 
     Both ends of a transfer cut it alike, and what goes from one rank to another arrives in the order of the
-    sends: both follow the steps, and within a step the segments.
+    sends: both follow the steps, and within a step the segments. Where a rank sends to one and receives in
+    the same step, a segment leaves after all but AHEAD - 1 of the segments up to its counterpart have arrived.
+    Ranks cannot end up waiting for each other in a circle, since each waits for earlier segments only.
 
     Args:
         schedule: of all ranks.
@@ -56,25 +64,31 @@ def program(schedule: Schedule, rank: int, segment: int | None) -> Program:
     ready = 0
     for step in schedule:
         arrived = len(receives)
-        edges = np.array([(r.start, r.stop) for r in receives], np.int64).reshape(-1, 2)
-        for row in np.flatnonzero(step.source == rank):
-            for start, stop in _cut(int(step.start[row]), int(step.stop[row]), segment):
-                needed = np.flatnonzero((edges[:, 0] < stop) & (edges[:, 1] > start))
-                ready = max(ready, int(needed[-1]) + 1 if len(needed) else 0)
-                sends.setdefault(ready, []).append(Send(int(step.target[row]), start, stop))
         for row in np.flatnonzero(step.target == rank):
             for start, stop in _cut(int(step.start[row]), int(step.stop[row]), segment):
-                receives.append(Receive(int(step.source[row]), start, stop, step.reduce, ()))
-        assert ready <= arrived  # What a step receives is sent by later steps only.
+                receives.append(Receive(int(step.source[row]), start, stop, step.reduce))
+        rows = np.flatnonzero(step.source == rank)
+        coming = len(receives) - arrived if len(rows) == 1 else 0
+        edges = np.array([(r.start, r.stop) for r in receives[:arrived]], np.int64).reshape(-1, 2)
+        for row in rows:
+            for s, (start, stop) in enumerate(_cut(int(step.start[row]), int(step.stop[row]), segment)):
+                needed = np.flatnonzero((edges[:, 0] < stop) & (edges[:, 1] > start))
+                ready = max(ready, int(needed[-1]) + 1 if len(needed) else 0)
+                if coming:
+                    ready = max(ready, arrived + min(s - AHEAD + 1, coming))
+                sends.setdefault(ready, []).append(Send(int(step.target[row]), start, stop))
     ordered: list[Send | Receive] = list(sends.get(0, ()))
     for count, receive in enumerate(receives, start=1):
         ordered += [receive, *sends.get(count, ())]
-    places = np.array([place for place, op in enumerate(ordered) if isinstance(op, Send)], np.int64)
-    starts, stops = (np.array([ordered[place][i] for place in places], np.int64) for i in (1, 2))
+    starts, stops = (np.array([op[i] for op in ordered], np.int64) for i in (1, 2))
+    leaves = np.array([isinstance(op, Send) for op in ordered], bool)
     for place, op in enumerate(ordered):
         if isinstance(op, Receive):
-            meets = (places < place) & (starts < op.stop) & (stops > op.start)
-            ordered[place] = op._replace(conflicts=tuple(places[meets].tolist()))
+            meets = (starts[:place] < op.stop) & (stops[:place] > op.start)
+            conflicts = tuple(np.flatnonzero(meets & leaves[:place]).tolist())
+            before = np.flatnonzero(meets)
+            after = -1 if op.reduce or not len(before) else int(before[-1])
+            ordered[place] = op._replace(conflicts=conflicts, after=after)
     return tuple(ordered)
 
 
