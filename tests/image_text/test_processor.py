@@ -103,3 +103,33 @@ def test_other_files_are_refused(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "crop_size": 20}))
     with pytest.raises(ValueError, match="got 20 of 24"):
         ImageProcessor.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"do_normalize": False}, "do_normalize false"),
+        ({"rescale_factor": 1.0}, r"rescale_factor 1\.0"),
+        ({"do_center_crop": False}, "do_center_crop false"),
+    ],
+)
+def test_steps_that_are_left_out_are_refused(changes, said, tmp_path):
+    ImageProcessor(size=24).save(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(ValueError, match=said):
+        read_processor(tmp_path)
+
+
+def test_what_transformers_now_nests_is_found(tmp_path):
+    processor = ImageProcessor(size=24, fit="stretch")
+    processor.save(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    described = json.loads(path.read_text())
+    path.unlink()
+    nested = tmp_path / "processor_config.json"
+    nested.write_text(json.dumps({"processor_class": "SiglipProcessor", "image_processor": described}))
+    assert read_processor(tmp_path) == processor
+    nested.write_text(json.dumps({"processor_class": "SiglipProcessor"}))
+    with pytest.raises(ValueError, match=r"processor_config\.json: expected the description"):
+        read_processor(tmp_path)

@@ -56,6 +56,16 @@ def test_siglip_is_always_full():
         Tokenizer(model, Rules.siglip(end=2))(["?!"])
 
 
+def test_siglip2_keeps_punctuation_but_not_case():
+    model = train_tokenizer(CAPTIONS, vocab_size=300, length=8)._model
+    rules = Rules.siglip2(end=2)
+    rows = Tokenizer(model, rules)(["Red, apple!", "heart"])
+    assert rows.shape == (2, 64)
+    assert (rows[:, -1] == 0).all()
+    assert ((rows == 2).sum(axis=1) == 1).all()
+    assert rules.prepared("Red, apple!") == "red, apple!"
+
+
 def test_clip_pads_with_its_end_by_default():
     assert Rules.clip() == Rules(length=77, start=49406, end=49407, pad=49407)
 
@@ -71,8 +81,11 @@ def test_is_saved_and_loaded(tokenizer, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert np.array_equal(again(CAPTIONS), tokenizer(CAPTIONS))
-    with pytest.raises(ValueError, match="expected a tokenizer and its rules"):
+    with pytest.raises(ValueError, match=r"tokenizer\.json: expected a tokenizer, got FileNotFoundError"):
         Tokenizer.load(tmp_path / "nowhere")
+    (tmp_path / "assay_tokenizer.json").write_text('{"length": 8}')
+    with pytest.raises(ValueError, match=r"assay_tokenizer\.json: expected a tokenizer's rules"):
+        Tokenizer.load(tmp_path)
 
 
 def test_what_a_published_tokenizer_adds_is_not_added_twice(tokenizer, tmp_path):

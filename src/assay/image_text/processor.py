@@ -22,7 +22,7 @@ CLIP_MEAN: Colour = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Colour = (0.26862954, 0.26130258, 0.27577711)
 HALF: Colour = (0.5, 0.5, 0.5)
 
-_FILE = "preprocessor_config.json"
+_FILE, _NESTED = "preprocessor_config.json", "processor_config.json"
 _NAFLEX = "Siglip2ImageProcessor"
 _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers, as files have them.
 
@@ -88,15 +88,14 @@ class ImageProcessor:
 
     @classmethod
     def load(cls, folder: Path) -> "ImageProcessor":
-        """The processor that a folder's preprocessor_config.json describes.
+        """The processor that a folder describes; see `read_processor`.
 
         Raises:
             ValueError: there is none, or it does something else than resize, crop and normalise.
         """
-        path = folder / _FILE
+        path, value = _described(folder)
         try:
-            value = json.loads(path.read_text("utf-8"))
-            if value.get("image_processor_type") == _NAFLEX:
+            if _is_naflex(value):
                 raise ValueError("expected one for images of one size, got one that keeps proportions")
             size = value.get("size", 224)
             if isinstance(size, dict) and "height" in size:
@@ -106,6 +105,8 @@ class ImageProcessor:
             else:
                 side = size["shortest_edge"] if isinstance(size, dict) else size
                 fit = "crop"
+            if fit == "crop" and not value.get("do_center_crop", True):
+                raise ValueError("expected images to be cropped to squares, got do_center_crop false")
             crop = value.get("crop_size", side)
             crop = crop["height"] if isinstance(crop, dict) else crop
             if fit == "crop" and crop != side:
@@ -117,7 +118,7 @@ class ImageProcessor:
                 mean=tuple(value["image_mean"]),
                 std=tuple(value["image_std"]),
             )
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path}: expected the description of an image processor, got {error!r}"
             ) from None
@@ -182,15 +183,16 @@ class NaFlexProcessor:
 
 
 def read_processor(folder: Path) -> ImageProcessor | NaFlexProcessor:
-    """The processor that a folder's preprocessor_config.json describes.
+    """The processor that a folder's preprocessor_config.json describes, or its processor_config.json.
+
+    The former is what the hub has, the latter is where transformers writes the same since its version 5.
 
     Raises:
         ValueError: there is none, or it does what neither of the two does.
     """
-    path = folder / _FILE
+    path, value = _described(folder)
     try:
-        value = json.loads(path.read_text("utf-8"))
-        if value.get("image_processor_type") != _NAFLEX:
+        if not _is_naflex(value):
             return ImageProcessor.load(folder)
         return NaFlexProcessor(
             patch_size=int(value["patch_size"]),
@@ -198,8 +200,35 @@ def read_processor(folder: Path) -> ImageProcessor | NaFlexProcessor:
             mean=tuple(value["image_mean"]),
             std=tuple(value["image_std"]),
         )
-    except (OSError, AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected the description of an image processor, got {error!r}") from None
+
+
+def _described(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Which file describes the processor, and how.
+
+    Raises:
+        ValueError: none does, or something is left out that both of ours do.
+    """
+    path = folder / _FILE
+    if not path.is_file() and (folder / _NESTED).is_file():
+        path = folder / _NESTED
+    try:
+        value = json.loads(path.read_text("utf-8"))
+        value = value if path.name == _FILE else value["image_processor"]
+        for step in ("do_resize", "do_rescale", "do_normalize"):
+            if not value.get(step, True):
+                raise ValueError(f"{step} false")
+        if abs(value.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
+            raise ValueError(f"rescale_factor {value['rescale_factor']}")
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: expected the description of an image processor, got {error!r}") from None
+    return path, value
+
+
+def _is_naflex(value: dict[str, Any]) -> bool:
+    """Whether images keep their proportions; transformers has several classes that do the same."""
+    return str(value.get("image_processor_type")).startswith(_NAFLEX)
 
 
 @functools.lru_cache(maxsize=4096)

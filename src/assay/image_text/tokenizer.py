@@ -25,7 +25,7 @@ import numpy as np
 from assay.core.files import write_json, write_text
 
 _PAD, _START, _END = "<|pad|>", "<|startoftext|>", "<|endoftext|>"
-_FILE, _RULES = "tokenizer.json", "assay_tokenizer.json"
+_FILE, _RULES, _SENTENCEPIECE = "tokenizer.json", "assay_tokenizer.json", "spiece.model"
 
 
 def tokenizers() -> Any:
@@ -52,6 +52,7 @@ class Rules:
         pad: token that fills up.
         full: fill up to `length` in any case, as SigLIP needs; else to the longest text of the batch.
         canonical: lower case, no punctuation, single spaces, as SigLIP's texts are prepared.
+        lower: lower case, as SigLIP 2's texts are prepared.
     """
 
     length: int
@@ -60,6 +61,7 @@ class Rules:
     pad: int
     full: bool = False
     canonical: bool = False
+    lower: bool = False
 
     @classmethod
     def clip(cls, *, length: int = 77, start: int = 49406, end: int = 49407, pad: int = 49407) -> "Rules":
@@ -70,6 +72,17 @@ class Rules:
     def siglip(cls, *, length: int = 64, end: int = 1, canonical: bool = True) -> "Rules":
         """Those of SigLIP: the text and an end, always filled up with ends."""
         return cls(length=length, start=None, end=end, pad=end, full=True, canonical=canonical)
+
+    @classmethod
+    def siglip2(cls, *, length: int = 64, end: int = 1, pad: int = 0) -> "Rules":
+        """Those of SigLIP 2: the text in lower case and an end, always filled up."""
+        return cls(length=length, start=None, end=end, pad=pad, full=True, lower=True)
+
+    def prepared(self, text: str) -> str:
+        """The text as it is cut into tokens."""
+        if self.canonical:
+            return canonical(text)
+        return text.lower() if self.lower else text
 
 
 class Tokenizer:
@@ -97,7 +110,7 @@ class Tokenizer:
             ValueError: a text is empty; the message says which.
         """
         rules = self.rules
-        prepared = [canonical(text) if rules.canonical else text for text in texts]
+        prepared = [rules.prepared(text) for text in texts]
         room = rules.length - 1 - (rules.start is not None)
         first = [] if rules.start is None else [rules.start]
         rows, cut = [], 0
@@ -129,27 +142,48 @@ class Tokenizer:
         self._model.add_tokens([c for c in characters if unknown in self._encoded([c])[0]])
         return unknown
 
+    def token(self, number: int) -> str:
+        """How the token of a number is written."""
+        return self._model.id_to_token(number)
+
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json, and the rules beside it."""
         write_text(folder / _FILE, self._model.to_str())
         write_json(folder / _RULES, asdict(self.rules))
 
     @classmethod
-    def load(cls, folder: Path, rules: Rules | None = None) -> "Tokenizer":
-        """The tokenizer of a folder; `rules` in place of those beside it, which a published model lacks.
+    def load(cls, folder: Path) -> "Tokenizer":
+        """The tokenizer that `save` wrote.
 
         Raises:
             ValueError: there is none, or there are no rules.
         """
-        path = folder / _FILE
+        model, path = read_tokenizer(folder), folder / _RULES
         try:
-            model = tokenizers().Tokenizer.from_str(path.read_text("utf-8"))
-            rules = rules or Rules(**json.loads((folder / _RULES).read_text("utf-8")))
-        except ImportError:
-            raise
-        except Exception as error:  # The package raises Exception itself.
-            raise ValueError(f"{path}: expected a tokenizer and its rules, got {error!r}") from None
-        return cls(model, rules)
+            return cls(model, Rules(**json.loads(path.read_text("utf-8"))))
+        except (OSError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: expected a tokenizer's rules, got {error!r}") from None
+
+
+def has_rules(folder: Path) -> bool:
+    """Whether `Tokenizer.save` wrote this folder's tokenizer; a published model has no such rules."""
+    return (folder / _RULES).is_file()
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """The `tokenizers.Tokenizer` of a folder's tokenizer.json.
+
+    Raises:
+        ImportError: the package tokenizers is not installed.
+        ValueError: there is no such file, or it is damaged.
+    """
+    package, path = tokenizers(), folder / _FILE
+    try:
+        return package.Tokenizer.from_str(path.read_text("utf-8"))
+    except Exception as error:  # The package raises Exception itself.
+        spiece = (folder / _SENTENCEPIECE).is_file()
+        why = f"; {_SENTENCEPIECE} is not read: save the folder with a fast tokenizer" if spiece else ""
+        raise ValueError(f"{path}: expected a tokenizer, got {error!r}{why}") from None
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int, length: int) -> Tokenizer:
