@@ -51,7 +51,7 @@ def program(schedule: Schedule, rank: int, segment: int | None) -> Program:
 
     Both ends of a transfer cut it alike, and what goes from one rank to another arrives in the order of the
     sends: both follow the steps, and within a step the segments. Where a rank sends to one and receives in
-    the same step, a segment leaves after all but AHEAD - 1 of the segments up to its counterpart have arrived.
+    the same step, a segment leaves after all but AHEAD - 1 of the segments up to its counterpart have come.
     Ranks cannot end up waiting for each other in a circle, since each waits for earlier segments only.
 
     Args:
