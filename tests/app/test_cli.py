@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -274,6 +275,15 @@ def test_an_interrupted_fit_says_so_if_it_can_go_on(capsys, monkeypatch, words, 
     assert status == 130
     assert err.startswith("assay: interrupted")
     assert ("the same command continues" in err) == kept
+
+
+def test_a_warning_is_one_line(capsys, monkeypatch):
+    def warned(self):
+        warnings.warn("one\n  two", RuntimeWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(COMMANDS["tasks"], "run", warned)
+    assert run(capsys, "tasks") == (0, "", "assay: warning: one two\n")
 
 
 def test_tasks_import_nothing_heavy():

@@ -1,4 +1,5 @@
 import io
+import re
 import time
 
 import pytest
@@ -19,6 +20,21 @@ def test_what_takes_long_is_said_once_off_a_terminal(impatient, capsys):
     captured = capsys.readouterr()
     assert captured.err == "fitting ...\n"
     assert captured.out == ""
+
+
+def test_off_a_terminal_a_line_comes_now_and_then(impatient, monkeypatch, capsys):
+    monkeypatch.setattr(waiting, "BETWEEN_LINES", 0.2)
+    with Waiting("fitting") as shown:
+        time.sleep(0.1)
+        for step in range(30):
+            shown.progress(step / 30, f"step {step}")
+            time.sleep(0.02)
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first == "fitting ..."
+    assert 1 <= len(others) <= 3
+    for line in others:
+        percent, step = re.fullmatch(r"fitting: (\d+)%, step (\d+)", line).groups()
+        assert int(percent) == round(100 * int(step) / 30)
 
 
 def test_what_is_quick_is_not_said(capsys):

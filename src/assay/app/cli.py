@@ -1,7 +1,7 @@
 """The command line: what was typed becomes a command; its exit status and its errors are dealt with here.
 
 Exit status: 0 done, 1 it did not work out, 2 the user's mistake, 130 interrupted. An error is one line on
-standard error.
+standard error, and so is a warning.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 
 import tyro
@@ -57,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = None
     try:
         command = parse(words or ["--help"])
-        return command.run() if command is not None else 0
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return command.run() if command is not None else 0
     except KeyboardInterrupt:
         kept = isinstance(command, (Compare, Claim)) or (isinstance(command, Fit) and command.checkpoints)
         again = "; what has finished is kept, and the same command continues" if kept else ""
@@ -70,6 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         errors = command.errors if command is not None else Errors()
         explain(error, show_traceback=errors.traceback, debug=errors.pdb)
         return 2 if is_mistake(error) else 1
+
+
+def _warn(message: Warning | str, *place: object) -> None:
+    """A warning as one line on standard error, like an error."""
+    sys.stderr.write(f"assay: warning: {' '.join(str(message).split())}\n")
 
 
 def parse(words: Sequence[str]) -> Command | None:

@@ -15,10 +15,9 @@ from rich.progress import (
 )
 
 from assay.core.trial import Result, Trial
-from assay.core.waiting import console
+from assay.core.waiting import BETWEEN_LINES, console
 
 _PATIENCE = 2.0  # seconds before anything is shown
-_BETWEEN_LINES = 10.0  # seconds between lines when there is no terminal
 
 
 class Display:
@@ -53,7 +52,7 @@ class Display:
             f"{trial.name} (seed {trial.seed}{_percent(word)})" for trial, word in trials.items()
         )
         if not self._console.is_terminal:
-            if now - self._last_line >= _BETWEEN_LINES:
+            if now - self._last_line >= BETWEEN_LINES:
                 self._last_line = now
                 sys.stderr.write(f"{self._title}: {self._done} of {self._total} trials, now {words}\n")
             return

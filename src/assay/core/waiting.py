@@ -1,12 +1,14 @@
-"""Standard error while something takes long: silent for two seconds, then a bar, or a line off a terminal."""
+"""Standard error while something takes long: silent for two seconds, then a bar; off a terminal lines."""
 
 import sys
 import threading
+import time
 from types import TracebackType
 from typing import Any
 
 _PIPE_WIDTH = 200  # columns when nobody's window limits them
 _PATIENCE = 2.0  # seconds before progress is shown
+BETWEEN_LINES = 10.0  # seconds between lines where there is no terminal
 
 
 def console(*, stderr: bool = False) -> Any:
@@ -27,6 +29,7 @@ class Waiting:
 
     def __init__(self, title: str) -> None:
         self._title, self._bar, self._task = title, None, None
+        self._last_line: float | None = None
         self._lock = threading.Lock()
         self._timer = threading.Timer(_PATIENCE, self._show)
         self._timer.daemon = True
@@ -47,6 +50,9 @@ class Waiting:
         with self._lock:
             if self._bar is not None and self._task is not None:
                 self._bar.update(self._task, completed=fraction, total=1.0, words=text)
+            elif self._last_line is not None and time.monotonic() - self._last_line >= BETWEEN_LINES:
+                self._last_line = time.monotonic()
+                console(stderr=True).print(f"{self._title}: {fraction:.0%}, {text}")
 
     def _show(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -57,6 +63,7 @@ class Waiting:
             where = console(stderr=True)
             if not where.is_terminal:
                 where.print(f"{self._title} ...")
+                self._last_line = time.monotonic()
                 return
             columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
             words = TextColumn("{task.fields[words]}", style="dim")
