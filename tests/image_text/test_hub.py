@@ -169,6 +169,33 @@ def test_is_searched_and_knows_classes(saved, tmp_path, capsys):
         Search(model=folder, text="red bar", sheet=sheet).run()
 
 
+def test_siglips_own_tokenizer_is_read(tmp_path):
+    """What transformers saves of it is spiece.model alone."""
+    pytest.importorskip("sentencepiece")
+    from trained_spiece import trained
+
+    (tmp_path / "spiece.model").write_bytes(trained())
+    tokenizer = transformers.SiglipTokenizer(str(tmp_path / "spiece.model"), model_max_length=LENGTH)
+    model, processor = siglip()
+    config = model.config.to_dict()
+    config["text_config"] |= {"vocab_size": len(tokenizer)}
+    model = transformers.SiglipModel(transformers.SiglipConfig(**config))
+    processor = transformers.SiglipProcessor(processor.image_processor, tokenizer)
+    folder = tmp_path / "theirs"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    assert not (folder / "tokenizer.json").exists()
+    wanted = cosines(model, processor, TEXTS)  # It prepares texts itself.
+    ours = ImageTextModel.load(folder)
+    assert np.abs(ours.scores(pictures(), TEXTS) - wanted).max() < 1e-5
+    ours.save(tmp_path / "ours")
+    assert np.array_equal(
+        ImageTextModel.load(tmp_path / "ours").scores(pictures(), TEXTS), ours.scores(pictures(), TEXTS)
+    )
+    fast = transformers.AutoProcessor.from_pretrained(tmp_path / "ours")
+    assert np.abs(cosines(model, fast, PLAIN) - wanted).max() < 1e-5
+
+
 def test_weights_in_half_precision_are_models_too(saved):
     _, model, processor, folder = saved
     model.half().save_pretrained(folder)
@@ -183,5 +210,8 @@ def test_damaged_folders_are_named(saved):
         with pytest.raises(ValueError, match=r"tokenizer_config\.json: expected the settings"):
             ImageTextModel.load(folder)
     (folder / "tokenizer.json").rename(folder / "spiece.model")
-    with pytest.raises(ValueError, match=r"tokenizer\.json: expected a tokenizer.*spiece\.model is not read"):
+    with pytest.raises(ValueError, match=r"spiece\.model: expected a model of SentencePiece"):
+        ImageTextModel.load(folder)
+    (folder / "spiece.model").unlink()
+    with pytest.raises(ValueError, match=r"tokenizer\.json: expected a tokenizer"):
         ImageTextModel.load(folder)

@@ -18,23 +18,24 @@ from assay.core.files import write_json
 from assay.image_text.clip_model import CLIPModel
 from assay.image_text.siglip2_model import SigLIP2Model
 from assay.image_text.siglip_model import SigLIPModel
-from assay.image_text.tokenizer import Rules, Tokenizer, read_tokenizer
+from assay.image_text.spiece import from_spiece
+from assay.image_text.tokenizer import Rules, Tokenizer, read_tokenizer, tokenizers
 
 HubModel = CLIPModel | SigLIPModel | SigLIP2Model
 
 MODELS: Mapping[str, type[HubModel]] = {"clip": CLIPModel, "siglip": SigLIPModel, "siglip2": SigLIP2Model}
 """By the `model_type` of config.json. SigLIP 2 of one fixed size calls itself siglip."""
 
-_GEMMA_END = "<eos>"  # SigLIP 2's tokenizer has it, SigLIP's calls it </s>.
+_SIGLIP_END, _GEMMA_END = "</s>", "<eos>"  # The latter is SigLIP 2's, and tells the two apart.
 
 
 def load_tokenizer(folder: Path, model: HubModel) -> Tokenizer:
     """The tokenizer of a published folder, with the rules that the model was trained with.
 
     Raises:
-        ValueError: there is no tokenizer.json.
+        ValueError: there is neither a tokenizer.json nor a spiece.model, or it is damaged.
     """
-    words = read_tokenizer(folder)
+    words = _words(folder)
     text = model.config.text_config
     length = text.max_position_embeddings
     around = words.encode("a", add_special_tokens=True)
@@ -75,6 +76,23 @@ def save_for_transformers(folder: Path, model: HubModel, tokenizer: Tokenizer) -
             **({"add_bos_token": False, "add_eos_token": True} if rules.lower else {}),
         },
     )
+
+
+def _words(folder: Path) -> Any:
+    """The `tokenizers.Tokenizer` of a folder, from tokenizer.json or, where there is none, spiece.model."""
+    path = folder / "spiece.model"
+    if (folder / "tokenizer.json").is_file() or not path.is_file():
+        return read_tokenizer(folder)
+    try:
+        words = from_spiece(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    number = words.token_to_id(_SIGLIP_END)
+    if number is not None:
+        words.post_processor = tokenizers().processors.TemplateProcessing(
+            single=f"$A {_SIGLIP_END}", special_tokens=[(_SIGLIP_END, number)]
+        )
+    return words
 
 
 def _pad(folder: Path, words: Any, default: int) -> int:

@@ -25,7 +25,7 @@ import numpy as np
 from assay.core.files import write_json, write_text
 
 _PAD, _START, _END = "<|pad|>", "<|startoftext|>", "<|endoftext|>"
-_FILE, _RULES, _SENTENCEPIECE = "tokenizer.json", "assay_tokenizer.json", "spiece.model"
+_FILE, _RULES = "tokenizer.json", "assay_tokenizer.json"
 
 
 def tokenizers() -> Any:
@@ -181,9 +181,7 @@ def read_tokenizer(folder: Path) -> Any:
     try:
         return package.Tokenizer.from_str(path.read_text("utf-8"))
     except Exception as error:  # The package raises Exception itself.
-        spiece = (folder / _SENTENCEPIECE).is_file()
-        why = f"; {_SENTENCEPIECE} is not read: save the folder with a fast tokenizer" if spiece else ""
-        raise ValueError(f"{path}: expected a tokenizer, got {error!r}{why}") from None
+        raise ValueError(f"{path}: expected a tokenizer, got {error!r}") from None
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int, length: int) -> Tokenizer:
