@@ -83,10 +83,10 @@ class TestAgainstNaive:
     def test_dimensions_that_are_no_powers_of_two(self, dim, dv):
         compared((1, 1, 18, dim), (1, 1, 17, dim), dv, causal=True)
 
-    @pytest.mark.parametrize("shape", [(1, 4, 20, 18), (2, 1, 1, 18), (20, 1)])
+    @pytest.mark.parametrize("shape", [(1, 2, 20, 18), (2, 1, 1, 18), (20, 1)])
     def test_a_bias_and_its_gradient(self, shape):
         (bias,) = drawn(shape, seed=3)
-        compared((2, 4, 20, 8), (2, 2, 18, 8), 8, bias=bias.requires_grad_())
+        compared((2, 2, 20, 8), (2, 1, 18, 8), 8, bias=bias.requires_grad_())
 
     def test_a_mask_with_rows_that_see_nothing(self):
         mask = drawn((1, 2, 20, 18), seed=4)[0] > 0
@@ -102,11 +102,11 @@ class TestAgainstNaive:
         compared((1, 2, 20, 8), (1, 1, 18, 8), 8, dlse=dlse)
 
     def test_atomic_additions_in_place_of_a_second_kernel(self):
-        compared((1, 4, 35, 8), (1, 2, 33, 8), 8, causal=True, deterministic=False)
+        compared((1, 2, 20, 8), (1, 1, 33, 8), 8, causal=True, deterministic=False)
 
     def test_packed_sequences(self):
-        q, k, v, g = (x.requires_grad_() for x in drawn((40, 2, 8), (40, 1, 8), (40, 1, 8), (40, 2, 8)))
-        starts = torch.tensor([0, 3, 3, 37, 40], dtype=torch.int32)
+        q, k, v, g = (x.requires_grad_() for x in drawn((23, 2, 8), (23, 1, 8), (23, 1, 8), (23, 2, 8)))
+        starts = torch.tensor([0, 3, 3, 20, 23], dtype=torch.int32)
         ours, theirs = (
             packed_attention(q, k, v, starts, causal=True, method=method) for method in ("triton", "flash2")
         )
@@ -121,7 +121,7 @@ class TestAgainstNaive:
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_the_fields_rule_in_half_precision(self, dtype):
-        q, k, v, g = (x.requires_grad_() for x in drawn(*[(1, 2, 40, 32)] * 4, dtype=dtype))
+        q, k, v, g = (x.requires_grad_() for x in drawn(*[(1, 1, 40, 32)] * 4, dtype=dtype))
         wide = [x.detach().double().requires_grad_() for x in (q, k, v, g)]
         exact = results("naive", *wide)
         plain = torch.softmax(q @ k.transpose(-2, -1) * 32**-0.5, -1) @ v
@@ -139,7 +139,7 @@ class TestAgainstNaive:
 
 
 def test_the_same_bits_every_time():
-    q, k, v, g = (x.requires_grad_() for x in drawn(*[(1, 2, 35, 8)] * 4))
+    q, k, v, g = (x.requires_grad_() for x in drawn(*[(1, 1, 35, 8)] * 4))
     first, second = (results("triton", q, k, v, g, causal=True) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
