@@ -147,7 +147,7 @@ class TestChoice:
 
 def test_the_package_has_its_functions_and_no_others():
     assert assay.attention.attention is attention
-    with pytest.raises(AttributeError, match="assay.attention.* atention"):
+    with pytest.raises(AttributeError, match=r"assay.attention.* atention"):
         assay.attention.atention  # noqa: B018
 
 
