@@ -232,6 +232,21 @@ def test_a_training_goes_on_from_its_checkpoint(capfdbinary, shapes):
     assert "--checkpoints shapes: expected an empty folder or one of checkpoints" in error
 
 
+def test_predictions_of_a_folder_say_of_which_picture_they_are(capfdbinary, shapes):
+    words = ("--set", "learning_rate=0.01", "--set", "examples=512")
+    assert run(capfdbinary, *FIT_IMAGES[:-4], *words)[0] == 0
+    for more in ((), ("--proba",)):
+        status, out, _ = run(capfdbinary, "predict", "model", "--data", "shapes", *more)
+        assert status == 0
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert [row["file"] for row in rows] == [
+            f"shapes/{k}/{i}.png" for k in ("dark", "light") for i in range(8)
+        ]
+        assert [row["prediction"] for row in rows] == ["dark"] * 8 + ["light"] * 8
+    status, out, _ = run(capfdbinary, "predict", "model", "--data", "shapes/light/0.png")
+    assert list(csv.DictReader(io.StringIO(out))) == [{"prediction": "light"}]
+
+
 def test_losses_are_sent_to_a_tracker(capfdbinary, shapes, monkeypatch):
     seen = []
 

@@ -162,13 +162,21 @@ class Predict(Command):
         import pyarrow
 
         if not self.proba:
-            return pyarrow.table({"prediction": np.asarray(model.predict(self.data))})
+            labels = np.asarray(model.predict(self.data))
+            return pyarrow.table(self._files(len(labels)) | {"prediction": labels})
         if not callable(getattr(model, "predict_proba", None)):
             raise ValueError(f"--proba: the model in {self.model} predicts no classes")
         probabilities = np.asarray(model.predict_proba(self.data))
         columns = {f"p({label})": probabilities[:, i] for i, label in enumerate(model.classes_.tolist())}
         labels = np.asarray(model.classes_)[probabilities.argmax(axis=1)]
-        return pyarrow.table({"prediction": labels, **columns})
+        return pyarrow.table(self._files(len(labels)) | {"prediction": labels, **columns})
+
+    def _files(self, count: int) -> dict[str, list[str]]:
+        """Which file each prediction is of, if the data is a folder of so many pictures."""
+        from assay.data.labelled import image_files
+
+        files = image_files(Path(self.data)) if Path(self.data).is_dir() else []
+        return {"file": list(map(str, files))} if len(files) == count > 0 else {}
 
 
 def _require_the_same_fit(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -195,7 +195,7 @@ def _of_folder(path: Path) -> tuple[_Items, tuple[str, ...]]:
     folders = sorted(
         (child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")), key=_order
     )
-    files = [sorted(file for file in folder.rglob("*") if is_image_file(file)) for folder in folders]
+    files = [image_files(folder) for folder in folders]
     kept = [(folder, some) for folder, some in zip(folders, files, strict=True) if some]
     if not kept:
         raise ContractError(
@@ -208,6 +208,11 @@ def _of_folder(path: Path) -> tuple[_Items, tuple[str, ...]]:
             yield from ((str(file), file, number) for file in some)
 
     return items, tuple(folder.name for folder, _ in kept)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files in a folder and the folders inside it, in order of their paths."""
+    return sorted(file for file in folder.rglob("*") if is_image_file(file))
 
 
 def is_image_file(path: Path) -> bool:

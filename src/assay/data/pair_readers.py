@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from assay.data.faults import Faults, Policy
 from assay.data.image_tables import ImageTable, is_datasets_folder, metadata_file, open_image_table
-from assay.data.labelled import is_image_file, source_of
+from assay.data.labelled import image_files, source_of
 from assay.data.pairs import TEXTS, UNSTATED, Pairs
 from assay.data.pictures import MAX_PIXELS, PictureError, decode, probe
 from assay.data.table import ContractError, nearest
@@ -119,7 +119,7 @@ def read_gallery(source: str | PathLike[str], *, policy: Policy = "refuse") -> P
         ContractError: there is nothing to read, or something is wrong; the message names file and row.
     """
     path, faults = Path(source), Faults(policy)
-    files = _image_files(path) if _is_plain_folder(path) and not any(path.glob("*.tar")) else []
+    files = image_files(path) if _is_plain_folder(path) and not any(path.glob("*.tar")) else []
     if not files or any(file.with_suffix(".txt").is_file() for file in files):
         return read(path, policy=policy)
     raw = Pairs.of(files, [str(file.relative_to(path)) for file in files], name=str(path))
@@ -129,10 +129,6 @@ def read_gallery(source: str | PathLike[str], *, policy: Policy = "refuse") -> P
 
 def _is_plain_folder(path: Path) -> bool:
     return path.is_dir() and not metadata_file(path) and not is_datasets_folder(path)
-
-
-def _image_files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if is_image_file(file))
 
 
 def _of_table(source: ImageTable, image: str | None, text: Texts | None, group: str | None) -> Pairs:
@@ -211,7 +207,7 @@ def _inferred(names: Sequence[str]) -> dict[str, list[str]]:
 def _of_folder(path: Path, faults: Faults) -> tuple[Pairs, list[str]]:
     """Images with a text file beside them; every line of it is a text."""
     images, texts = [], []
-    for file in _image_files(path):
+    for file in image_files(path):
         beside = file.with_suffix(".txt")
         if not beside.is_file():
             faults.add("no text", f"{file}: expected a text file {beside.name} beside it, got none")

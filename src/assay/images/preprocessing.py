@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from assay.core.files import write_json
-from assay.data.labelled import LabelledImages, is_image_file
+from assay.data.labelled import LabelledImages, image_files
 from assay.data.pictures import Fit, decode, resize
 from assay.data.table import ContractError
 
@@ -185,7 +185,7 @@ def picture_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
     path = Path(source)
     if not path.exists():
         raise ContractError(f"{path}: no such file or folder")
-    files = sorted(file for file in path.rglob("*") if is_image_file(file)) if path.is_dir() else [path]
+    files = image_files(path) if path.is_dir() else [path]
     if not files:
         raise ContractError(f"{path}: expected images in this folder, found none")
     return files
