@@ -40,7 +40,7 @@ def values_of(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
 @given(values=st.lists(numbers, min_size=1, max_size=30), largest=st.sampled_from(FORMATS))
 def test_no_row_and_no_sum_of_rows_overflows(values, largest):
     v = np.array(values)
-    k = power(v, all_rows(len(v)), passes.extent(v, None), largest)
+    k = power(v, all_rows(len(v)), fixed_point.measured(v, None), largest)
     units = [abs(round(float(np.ldexp(x, k)))) for x in v]
     assert max(units) <= largest[0]
     assert sum(units) + len(v) / 2 <= largest[1]
@@ -51,7 +51,7 @@ def test_the_scale_is_the_greatest_that_fits(largest):
     rng = np.random.default_rng(0)
     for spread in (1e-250, 1e-3, 1.0, 1e9, 1e250):
         v = rng.normal(size=200) * spread
-        k = power(v, all_rows(200), passes.extent(v, None), largest)
+        k = power(v, all_rows(200), fixed_point.measured(v, None), largest)
         doubled = np.rint(np.abs(np.ldexp(v, k + 1)))
         assert (
             abs(k) == fixed_point.MAX_POWER or doubled.max() > largest[0] or 2.01 * doubled.sum() > largest[1]
@@ -65,7 +65,7 @@ def test_the_scale_does_not_depend_on_the_order_of_the_rows():
         w = rng.permutation(v)
         rows = all_rows(len(v))
         for largest in FORMATS:
-            first, second = (power(x, rows, passes.extent(x, None), largest) for x in (v, w))
+            first, second = (power(x, rows, fixed_point.measured(x, None), largest) for x in (v, w))
             assert first == second
 
 
@@ -272,3 +272,13 @@ def test_sums_of_extreme_values_are_finite(value):
     v = np.array([value, -value])
     assert fixed_point.sum_of_magnitudes(v) == pytest.approx(2 * value, rel=1e-8, abs=1e-280)
     assert fixed_point.sum_of_squares(v) <= np.finfo(float).max
+
+
+def test_the_largest_may_come_late():
+    v = np.ones(fixed_point.PROBED + 5)
+    v[-1] = 2.0**20  # in units of the first rows it has too many bits
+    found = fixed_point.measured(v, None)
+    assert found.power == 31 - 21
+    assert found.scaled_sum == 2**30 + (len(v) - 1) * 2**10
+    rows = np.arange(len(v) - 1, dtype=np.int32)
+    assert fixed_point.measured(v, rows).scaled_sum == len(rows) * 2**30

@@ -43,8 +43,8 @@ def test_every_pass_equals_its_twin(seed, n, every):
     rows = chosen.astype(np.int32)
     room = 14 - int(np.frexp(max(gradient.max(), -gradient.min(), weight.max(), 1e-9))[1])
     for name, arguments in (
-        ("extent", (gradient, rows)),
-        ("scaled_sum", (gradient, rows, room)),
+        ("extent", (gradient, rows, room)),
+        ("extent", (gradient, rows, 40)),  # beyond 31 bits
         ("all_whole", (gradient, rows)),
         ("pack", (gradient, weight, rows, (room, room))),
         ("pack", (gradient, None, rows, (room, 0))),
@@ -66,15 +66,14 @@ def test_every_pass_equals_its_twin(seed, n, every):
 
 
 def test_without_rows_the_extent_is_of_all():
-    assert passes.extent(np.array([1.0, -3.0, 0.0, -0.0]), None) == (3.0, 2, 2)
-    assert passes.extent(np.array([1.0, np.inf]), None).top == np.inf
+    assert passes.extent(np.array([1.5, -3.0, 0.0, -0.0]), None, 0) == (3.0, 2, 2, 0, 4)
+    assert passes.extent(np.array([1.0, np.inf]), None, 0).top == np.inf
 
 
 def test_where_nothing_is_compiled_the_twin_runs(monkeypatch):
     monkeypatch.setattr(passes, "_compiled", lambda: None)
     values, rows = np.array([0.5, -2.0, 0.0]), np.arange(3, dtype=np.int32)
-    assert passes.extent(values, None) == (2.0, 1, 1)
-    assert passes.scaled_sum(values, rows, 2) == 10
+    assert passes.extent(values, None, 2) == (2.0, 1, 1, 2, 10)
     assert passes.scaled_squares(values, 2) == 4 + 64
     assert not passes.all_whole(values, rows)
     assert passes.not_zero(values, values, rows).tolist() == [0, 1]

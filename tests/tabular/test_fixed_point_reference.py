@@ -10,8 +10,8 @@ ROWS = np.arange(4, dtype=np.int32)
 
 def test_extent_of_some_rows():
     values = np.array([-8.0, 0.0, 2.0, -0.0])
-    assert twin.extent(values, ROWS) == twin.Extent(8.0, 2, 2)
-    assert twin.extent(values, ROWS[1:]) == twin.Extent(2.0, 2, 1)
+    assert twin.extent(values, ROWS, 1) == twin.Extent(8.0, 2, 2, 1, 20)
+    assert twin.extent(values, ROWS[1:], 0) == twin.Extent(2.0, 2, 1, 0, 2)
 
 
 def test_rows_of_no_gradient_and_no_hessian_are_left_out():
@@ -21,8 +21,9 @@ def test_rows_of_no_gradient_and_no_hessian_are_left_out():
 
 def test_sums_drop_the_fraction_of_every_magnitude():
     values = np.array([0.75, -0.75, 1.5, 0.0])
-    assert twin.scaled_sum(values, ROWS, 0) == 1
-    assert twin.scaled_sum(values, ROWS, 2) == 12
+    assert twin.extent(values, ROWS, 0).scaled_sum == 1
+    assert twin.extent(values, ROWS, 2).scaled_sum == 12
+    assert twin.extent(values, ROWS, 40).scaled_sum == 3 * (2**31 - 1)
     assert twin.scaled_squares(values, 1) == 1 + 1 + 9
 
 

@@ -4,56 +4,54 @@
 #include <math.h>
 #include <string.h>
 
+#define LARGEST_SCALED 2147483647.0
+
+INLINE int32_t scaled(double value, double scale)
+{
+    double magnitude = fabs(value) * scale;
+    return (int32_t)(magnitude < LARGEST_SCALED ? magnitude : LARGEST_SCALED);
+}
+
 typedef struct {
     double top;
-    int64_t num_zeros, num_negative;
+    int64_t num_zeros, num_negative, scaled_sum;
 } Extent;
 
 /* By the bits of the values, without their sign in the order of their magnitudes, since vectors do not take the
    maximum of doubles. */
-INLINE void measure(const double *values, const int32_t *rows, int64_t count, Extent *e)
+INLINE void measure(const double *values, const int32_t *rows, int64_t count, double scale, Extent *e)
 {
     uint64_t top = 0, num_zeros = 0, num_negative = 0;
+    int64_t sum = 0;
     for (int64_t i = 0; i < count; i++) {
         uint64_t bits;
-        memcpy(&bits, values + (rows ? rows[i] : i), sizeof bits);
+        double value = values[rows ? rows[i] : i];
+        memcpy(&bits, &value, sizeof bits);
         uint64_t magnitude = bits & INT64_MAX;
         top = magnitude > top ? magnitude : top;
         num_zeros += magnitude == 0;
         num_negative += bits >> 63;
+        sum += scaled(value, scale);
     }
     memcpy(&e->top, &top, sizeof top);
+    e->scaled_sum = sum;
     e->num_zeros = (int64_t)num_zeros;
     e->num_negative = (int64_t)num_negative;
 }
 
-EXPORT FOR_WIDE_VECTORS void assay_extent(const double *values, const int32_t *rows, int64_t count, Extent *e)
+EXPORT FOR_WIDE_VECTORS void assay_extent(const double *values, const int32_t *rows, int64_t count, double scale,
+                                          Extent *e)
 {
     if (rows)
-        measure(values, rows, count, e);
+        measure(values, rows, count, scale, e);
     else
-        measure(values, NULL, count, e);
-}
-
-INLINE int64_t scaled_sum(const double *values, const int32_t *rows, int64_t count, double scale)
-{
-    int64_t sum = 0;
-    for (int64_t i = 0; i < count; i++)
-        sum += (int32_t)(fabs(values[rows ? rows[i] : i]) * scale);
-    return sum;
+        measure(values, NULL, count, scale, e);
 }
 
 /* To the nearest, but what is positive stays positive: no row is to vanish. */
 INLINE double rounded_weight(double weight)
 {
     return weight > 0 && weight < 1 ? 1 : rint(weight);
-}
-
-/* Scaled magnitudes are below 2^31. */
-EXPORT FOR_WIDE_VECTORS int64_t assay_scaled_sum(const double *values, const int32_t *rows, int64_t count,
-                                                 double scale)
-{
-    return rows ? scaled_sum(values, rows, count, scale) : scaled_sum(values, NULL, count, scale);
 }
 
 EXPORT int32_t assay_all_whole(const double *values, const int32_t *rows, int64_t count)

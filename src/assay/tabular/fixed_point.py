@@ -27,7 +27,8 @@ PACKED_HESSIAN: Format = (2**16 - 1, 2**31 - 1)
 WIDE: Format = (2**62, 2**62)
 MAX_POWER = 1000
 LARGEST = 1e270  # magnitude, so that scales of sums stay finite
-LOWEST_HIGH = -900  # smaller magnitudes are bounded by 2^-900, which keeps 2^(31 - high) finite
+LOWEST_HIGH = -900  # smaller magnitudes are bounded by 2^-900, which keeps scales finite
+PROBED = 256  # rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,39 +71,46 @@ def power(values: np.ndarray, rows: np.ndarray, extent: Extent, largest: Format)
     """
     if not extent.top > 0:
         return 0
-    high = int(np.frexp(extent.top)[1])  # top < 2^high
-    greatest = largest[0].bit_length() - high
+    greatest = largest[0].bit_length() - int(np.frexp(extent.top)[1])
     greatest -= bool(np.ldexp(extent.top, greatest) > largest[0])
     room = largest[1] - len(rows)  # rounding adds at most half a unit per row
     if len(rows) * largest[0] > room:
-        high = max(high, LOWEST_HIGH)
-        bound = passes.scaled_sum(values, rows, 31 - high) + len(
-            rows
-        )  # the sum is less than this times 2^(high - 31)
+        bound = extent.scaled_sum + len(rows)  # the sum is less than this times 2^-power
         halvings = (-(-bound // room) - 1).bit_length()
         shift = (room // bound).bit_length() - 1 if room >= bound else -halvings
-        greatest = min(greatest, shift + 31 - high)
+        greatest = min(greatest, shift + extent.power)
     greatest = min(MAX_POWER, greatest)
     return 0 if greatest >= 0 and passes.all_whole(values, rows) else greatest
 
 
+def measured(values: np.ndarray, rows: np.ndarray | None) -> Extent:
+    """The extent of the values of some rows (None for all), with a sum in units of 31 bits of the largest.
+
+    Which power that is, the first rows mostly tell; where they do not, a second pass is made.
+    """
+    probed = values[:PROBED] if rows is None else values[rows[:PROBED]]
+    guess = _power_of(np.abs(probed).max(initial=0.0))
+    found = passes.extent(values, rows, guess)
+    right = _power_of(found.top)
+    return found if right == guess else passes.extent(values, rows, right)
+
+
+def _power_of(top: float) -> int:
+    return 31 - max(int(np.frexp(top)[1]), LOWEST_HIGH)
+
+
 def sum_of_magnitudes(values: np.ndarray) -> float:
     """The sum of |v|, each cut to 31 bits of the largest; found with integers, so the same in any order."""
-    shift = 31 - _high(values)
-    return passes.scaled_sum(values, _all(len(values)), shift) * 2.0**-shift
+    found = measured(values, None)
+    return found.scaled_sum * 2.0**-found.power
 
 
 def sum_of_squares(values: np.ndarray) -> float:
     """The sum of v^2, each v cut to 15 to 26 bits of the largest, the more the fewer they are; likewise."""
     bits = min(26, (62 - len(values).bit_length()) // 2)  # their squares have room for their sum
-    shift = bits - _high(values)
+    shift = bits - 31 + measured(values, None).power
     root = math.sqrt(passes.scaled_squares(values, shift)) * 2.0**-shift
     return min(root * root, sys.float_info.max)
-
-
-def _high(values: np.ndarray) -> int:
-    """The k of the least 2^k that exceeds all magnitudes."""
-    return max(int(np.frexp(passes.extent(values, None).top)[1]), LOWEST_HIGH)
 
 
 def newton(
@@ -270,13 +278,13 @@ def _all(count: int) -> np.ndarray:
 
 
 def _checked(name: str, values: np.ndarray, rows: np.ndarray | None, *, positive: bool = False) -> Extent:
-    extent = passes.extent(values, rows)
+    found = measured(values, rows)
     wrong = None
-    if not extent.top <= LARGEST:
+    if not found.top <= LARGEST:
         wrong, rule = ~(np.abs(values) <= LARGEST), f"must be finite and at most {LARGEST:g} in magnitude"
-    elif positive and extent.num_negative:
+    elif positive and found.num_negative:
         wrong, rule = values < 0, "must not be negative"
     if wrong is not None and wrong.any():  # minus zero is not wrong
         row = int(np.flatnonzero(wrong)[0] if rows is None else rows[np.flatnonzero(wrong[rows])[0]])
         raise ValueError(f"{name} {rule}, got {values[row]} in row {row}")
-    return extent
+    return found

@@ -20,7 +20,7 @@ class _Extent(ctypes.Structure):
 
     _fields_ = [
         ("top", ctypes.c_double),
-        *((name, ctypes.c_int64) for name in ("num_zeros", "num_negative")),
+        *((name, ctypes.c_int64) for name in ("num_zeros", "num_negative", "scaled_sum")),
     ]
 
 
@@ -37,15 +37,15 @@ def _address(array: np.ndarray | None) -> int | None:
     return None if array is None else address(array)
 
 
-def extent(values: np.ndarray, rows: np.ndarray | None) -> Extent:
+def extent(values: np.ndarray, rows: np.ndarray | None, power: int) -> Extent:
     """The extent of the values of some rows; None for all."""
     kernel = _compiled()
     if kernel is None:
-        return twin.extent(values, np.arange(len(values)) if rows is None else rows)
+        return twin.extent(values, np.arange(len(values)) if rows is None else rows, power)
     found = _Extent()
     count = len(values) if rows is None else len(rows)
-    kernel.assay_extent(_address(values), _address(rows), count, ctypes.byref(found))
-    return Extent(found.top, found.num_zeros, found.num_negative)
+    kernel.assay_extent(_address(values), _address(rows), count, 2.0**power, ctypes.byref(found))
+    return Extent(found.top, found.num_zeros, found.num_negative, power, found.scaled_sum)
 
 
 def not_zero(gradient: np.ndarray, hessian: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -58,14 +58,6 @@ def not_zero(gradient: np.ndarray, hessian: np.ndarray, rows: np.ndarray) -> np.
         _address(gradient), _address(hessian), _address(rows), len(rows), _address(kept)
     )
     return kept[:count]
-
-
-def scaled_sum(values: np.ndarray, rows: np.ndarray, power: int) -> int:
-    """The sum of |v| 2^power below 2^31, each without its fraction."""
-    kernel = _compiled()
-    if kernel is None:
-        return twin.scaled_sum(values, rows, power)
-    return kernel.assay_scaled_sum(_address(values), _some(rows, values), len(rows), 2.0**power)
 
 
 def scaled_squares(values: np.ndarray, power: int) -> int:
@@ -142,19 +134,16 @@ def _compiled() -> ctypes.CDLL | None:
     kernel = library()
     if kernel is not None:
         pointer, count = ctypes.c_void_p, ctypes.c_int64
-        kernel.assay_extent.argtypes = [pointer, pointer, count, pointer]
+        kernel.assay_extent.argtypes = [pointer, pointer, count, ctypes.c_double, pointer]
         kernel.assay_pack.argtypes = [pointer, pointer, pointer, count, pointer, pointer, pointer]
         kernel.assay_quantise.argtypes = [pointer, pointer, count, ctypes.c_double, ctypes.c_int32, pointer]
         numbers = [count, ctypes.c_double]
         kernel.assay_pack_classes.argtypes = [pointer, pointer, pointer, *numbers, pointer, pointer]
         kernel.assay_pack_classes.restype = None
-        kernel.assay_scaled_sum.argtypes = [pointer, pointer, count, ctypes.c_double]
         kernel.assay_scaled_squares.argtypes = [pointer, *numbers]
         kernel.assay_all_whole.argtypes = [pointer, pointer, count]
         for function in (kernel.assay_extent, kernel.assay_pack, kernel.assay_quantise):
             function.restype = None
         kernel.assay_not_zero.argtypes = [pointer, pointer, pointer, count, pointer]
-        kernel.assay_scaled_squares.restype = kernel.assay_not_zero.restype = (
-            kernel.assay_scaled_sum.restype
-        ) = count
+        kernel.assay_scaled_squares.restype = kernel.assay_not_zero.restype = count
     return kernel

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+LARGEST_SCALED = 2.0**31 - 1
+
 
 class Extent(NamedTuple):
     """What is asked of values before they are scaled.
@@ -14,11 +16,16 @@ class Extent(NamedTuple):
         top: the largest magnitude; not finite if some value is not.
         num_zeros: how many are zero.
         num_negative: how many have a minus sign, that of minus zero included.
+        power: k.
+        scaled_sum: the sum of |v| 2^k, each without its fraction, or 2^31 - 1 if that is less; exact in any
+            order.
     """
 
     top: float
     num_zeros: int
     num_negative: int
+    power: int
+    scaled_sum: int
 
 
 class Packing(NamedTuple):
@@ -39,21 +46,19 @@ class Packing(NamedTuple):
     has_zero_hessian: bool
 
 
-def extent(values: np.ndarray, rows: np.ndarray) -> Extent:
+def extent(values: np.ndarray, rows: np.ndarray, power: int) -> Extent:
     """The extent of the values of some rows."""
     values = values[rows]
     top = float(np.abs(values).max(initial=0.0))
-    return Extent(top, int(np.count_nonzero(values == 0)), int(np.count_nonzero(np.signbit(values))))
+    scaled = np.abs(values) * 2.0**power
+    scaled_sum = int(np.where(scaled < LARGEST_SCALED, scaled, LARGEST_SCALED).astype(np.int64).sum())
+    num_zeros, num_negative = np.count_nonzero(values == 0), np.count_nonzero(np.signbit(values))
+    return Extent(top, int(num_zeros), int(num_negative), power, scaled_sum)
 
 
 def not_zero(gradient: np.ndarray, hessian: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Those of the rows whose gradient or hessian is not zero."""
     return rows[(gradient[rows] != 0) | (hessian[rows] != 0)]
-
-
-def scaled_sum(values: np.ndarray, rows: np.ndarray, power: int) -> int:
-    """The sum of |v| 2^power, each without its fraction; exact in any order."""
-    return int((np.abs(values[rows]) * 2.0**power).astype(np.int64).sum())
 
 
 def scaled_squares(values: np.ndarray, power: int) -> int:
