@@ -1,5 +1,5 @@
 /* The search among the splits of nodes of few rows, without cells: each row's code is a candidate, and each row is
-   compared with all candidates at once. */
+   compared with many candidates at once. */
 #ifndef ASSAY_FEW_H
 #define ASSAY_FEW_H
 
@@ -7,11 +7,15 @@
 
 #pragma GCC visibility push(hidden)
 
-enum { FEW_ROWS = 16 };
+enum {
+    FEW_ROWS = 64,
+    FEW_LANES = 16, /* candidates that are judged at once */
+};
 
 /* A feature that varies. */
 typedef struct {
-    int32_t feature, slot; /* where its codes are */
+    int32_t feature, missing; /* the code of a missing value */
+    int32_t range;            /* codes that go left lie so far apart at most: 0 if that is one category */
     bool has_missing;
 } Noted;
 
@@ -23,17 +27,23 @@ typedef struct {
     int32_t count;         /* rows of the node */
     int32_t *rows;
     const int64_t *sums;
+    int32_t *class_ends; /* by class, zero between calls */
+    double score;        /* of the node, of classes */
     int32_t num_noted;
-    Noted *noted;   /* by feature */
-    int32_t *codes; /* of the rows, FEW_ROWS of each slot */
-    uint32_t left;  /* a bit for each row, of the best split if it was found here */
-    int32_t feature, best_slot;
+    Noted *noted;
+    int32_t stride, *codes; /* of the rows, `stride` codes of each feature noted, the first one repeated */
+    int32_t *features, *ranges, *missing; /* of each code, if several features are judged together */
 
-    int32_t gradients[FEW_ROWS], hessians[FEW_ROWS]; /* of packed sums; of classes, by which rows are sorted, */
-    int32_t labels[FEW_ROWS];
-    double weights[FEW_ROWS], totals[FEW_ROWS]; /* the weight of the row, and the node's of its class */
-    int64_t ends[FEW_ROWS];                     /* all ones for the last row of a class */
-    double weight, squares;                     /* of the node; the sum over classes of their squares */
+    int32_t weight, gradient, squares; /* of the node; squares are summed over classes */
+    /* Of each row; rows of classes are sorted by them, and the products are with the node's weight of the class. */
+    int32_t weights[FEW_ROWS], gradients[FEW_ROWS], labels[FEW_ROWS], products[FEW_ROWS];
+    int32_t ends[FEW_ROWS];   /* all ones for the last row of a class */
+    int32_t places[FEW_ROWS]; /* the rows, the first one repeated */
+
+    int32_t feature, best; /* of the best split if it was found here: -1 if not; and which of those noted it is */
+    int32_t code;          /* the greatest that goes left, or the category that is parted from the others */
+    bool missing_left;
+    int32_t left[FEW_ROWS]; /* all ones for a row that goes left */
 } Few;
 
 void allocate_few(const Problem *p, Arena *arena, Few *few);
@@ -55,7 +65,7 @@ void search_few(Few *few, uint8_t *goes_left, Split *best);
 
 /* The best candidate of the features that were noted, of equals the first. */
 typedef struct {
-    int32_t place, code; /* among the features noted; the greatest that goes left, or the category that does */
+    int32_t feature, code; /* the greatest that goes left, or the category that does */
     bool missing_left;
 } Chosen;
 
