@@ -7,7 +7,7 @@
 #pragma GCC visibility push(hidden)
 
 typedef struct {
-    Problem problem;           /* of fewer classes; of two, with packed sums if they fit */
+    Problem problem;           /* of fewer classes; of two, with packed sums if they fit, or else of pairs */
     int64_t *sums, *spare;     /* of the node, in terms of that problem; those of a split */
     int32_t *present, *narrow; /* the classes that the node has; the place of each of them among these */
 } Narrowed;

@@ -18,6 +18,9 @@ INLINE void add_target(const Problem *p, int64_t *cell, const void *first, const
         cell[0] += ((const int64_t *)first)[i];
         cell[1] += ((const int64_t *)second)[i];
         cell[2] += 1;
+    } else if (layout == PAIRS) {
+        uint32_t target = ((const uint32_t *)first)[i];
+        ((Paired *)cell)[target & 0xFFFF] += (int32_t)(target >> 16);
     } else {
         cell[((const int32_t *)first)[i]] += ((const int64_t *)second)[i];
         if (p->counted)
@@ -32,11 +35,14 @@ INLINE void add_target(const Problem *p, int64_t *cell, const void *first, const
         pair == 4 + PACKED    ? function(__VA_ARGS__, 1, PACKED)                      \
         : pair == 4 + WIDE    ? function(__VA_ARGS__, 1, WIDE)                        \
         : pair == 4 + CLASSES ? function(__VA_ARGS__, 1, CLASSES)                     \
+        : pair == 4 + PAIRS   ? function(__VA_ARGS__, 1, PAIRS)                       \
         : pair == 8 + PACKED  ? function(__VA_ARGS__, 2, PACKED)                      \
         : pair == 8 + WIDE    ? function(__VA_ARGS__, 2, WIDE)                        \
         : pair == 8 + CLASSES ? function(__VA_ARGS__, 2, CLASSES)                     \
+        : pair == 8 + PAIRS   ? function(__VA_ARGS__, 2, PAIRS)                       \
         : p->layout == PACKED ? function(__VA_ARGS__, 4, PACKED)                      \
         : p->layout == WIDE   ? function(__VA_ARGS__, 4, WIDE)                        \
+        : p->layout == PAIRS  ? function(__VA_ARGS__, 4, PAIRS)                       \
                               : function(__VA_ARGS__, 4, CLASSES);                    \
     } while (0)
 
@@ -128,7 +134,7 @@ void add_rows(const Problem *p, const Plan *plan, const int32_t *rows, int64_t c
 
 int64_t allocate_cells(const Problem *p, Arena *arena, Cells *c)
 {
-    size_t codes = 0, words = (size_t)words_per_cell(p);
+    size_t codes = 0, words = most_words_per_cell(p);
     for (int32_t f = 0; f < p->num_features; f++)
         codes = (size_t)p->num_bins[f] + 1 > codes ? (size_t)p->num_bins[f] + 1 : codes;
     /* One more than there can be is written, one candidate is added, and a whole vector read. */
@@ -194,16 +200,20 @@ INLINE int32_t append(Cells *c, int32_t present, int32_t code, const int64_t *ce
 }
 
 /* Appends the filled cells of a table of consecutive codes. */
-static int32_t filled_cells(Cells *c, const int64_t *table, int32_t num_codes, int32_t words)
+INLINE int32_t filled_cells_of(Cells *c, const int64_t *table, int32_t num_codes, int32_t words)
 {
     int32_t present = 0;
-    if (words == 1)
-        for (int32_t code = 0; code < num_codes; code++)
-            present = append(c, present, code, table + code, 1);
-    else
-        for (int32_t code = 0; code < num_codes; code++)
-            present = append(c, present, code, table + (int64_t)code * words, words);
+    for (int32_t code = 0; code < num_codes; code++)
+        present = append(c, present, code, table + (int64_t)code * words, words);
     return present;
+}
+
+FOR_WIDE_VECTORS static int32_t filled_cells(Cells *c, const int64_t *table, int32_t num_codes, int32_t words)
+{
+    return words == 1                  ? filled_cells_of(c, table, num_codes, 1)
+           : words == PAIRED_WORDS     ? filled_cells_of(c, table, num_codes, PAIRED_WORDS)
+           : words == 2 * PAIRED_WORDS ? filled_cells_of(c, table, num_codes, 2 * PAIRED_WORDS)
+                                       : filled_cells_of(c, table, num_codes, words);
 }
 
 /* Adds to `table` the sums over the other features of a bundle: those of smaller factors lie side by side, those of
@@ -261,7 +271,7 @@ static void mark_seen(Cells *c, int32_t num_bins)
 }
 
 /* Empties the cells whose codes were marked. */
-INLINE int32_t take_marked(Cells *c, int32_t num_bins, int32_t words)
+INLINE int32_t take_marked_of(Cells *c, int32_t num_bins, int32_t words)
 {
     int32_t present = 0;
     for (int32_t high = 0; high <= num_bins / 4096; high++) {
@@ -279,6 +289,14 @@ INLINE int32_t take_marked(Cells *c, int32_t num_bins, int32_t words)
         c->summary[high] = 0;
     }
     return present;
+}
+
+FOR_WIDE_VECTORS static int32_t take_marked(Cells *c, int32_t num_bins, int32_t words)
+{
+    return words == 1                  ? take_marked_of(c, num_bins, 1)
+           : words == PAIRED_WORDS     ? take_marked_of(c, num_bins, PAIRED_WORDS)
+           : words == 2 * PAIRED_WORDS ? take_marked_of(c, num_bins, 2 * PAIRED_WORDS)
+                                       : take_marked_of(c, num_bins, words);
 }
 
 INLINE void add_feature(const Problem *p, Cells *c, int32_t feature, const NodeRows *node, bool mark, int32_t width,
@@ -338,6 +356,8 @@ static void add_by_turns(const Problem *p, Cells *c, int32_t feature, const Node
 {
     if (p->layout == PACKED)
         add_by_turns_of(p, c, feature, node, PACKED);
+    else if (p->layout == PAIRS)
+        add_by_turns_of(p, c, feature, node, PAIRS);
     else
         add_by_turns_of(p, c, feature, node, CLASSES);
 }
@@ -349,7 +369,7 @@ int32_t cells_of_rows(const Problem *p, Cells *c, int32_t feature, const NodeRow
         add_and_mark(p, c, feature, node);
         if (p->width == 1)
             mark_seen(c, num_bins);
-        return words == 1 ? take_marked(c, num_bins, 1) : take_marked(c, num_bins, words);
+        return take_marked(c, num_bins, words);
     }
     if (p->width == 1 && p->layout != WIDE && node->count > 4 * num_bins * words)
         add_by_turns(p, c, feature, node);

@@ -17,7 +17,7 @@
 #define FOR_WIDE_VECTORS
 #endif
 
-enum { PACKED, WIDE, CLASSES };    /* layouts */
+enum { PACKED, WIDE, CLASSES, PAIRS }; /* layouts; pairs are made of classes in nodes that are not heavy */
 enum { NEWTON, GINI, ENTROPY };    /* criteria */
 enum { AHEAD = 16 };               /* rows to prefetch ahead */
 
@@ -55,11 +55,30 @@ typedef struct {
     double *threshold, *gain, *weight, *value;
 } Nodes;
 
+enum { PAIRED_WORDS = 4 }; /* the words of pairs are a multiple of this */
+
+/* The weight of a class in a word of two: none is negative, so words are added as if they were one number. */
+typedef int32_t __attribute__((may_alias)) Paired;
+
 /* A cell is `words` 64-bit integers: packed, gradient << 32 | hessian; wide, gradient, hessian, count; classes, the
-   weight of every class and a count if the problem is counted. */
+   weight of every class and a count if the problem is counted; pairs, the weights of two classes in each. */
 INLINE int32_t words_per_cell(const Problem *p)
 {
-    return p->layout == PACKED ? 1 : p->layout == WIDE ? 3 : p->num_classes + p->counted;
+    return p->layout == PACKED ? 1
+           : p->layout == WIDE ? 3
+           : p->layout == PAIRS ? (p->num_classes + 2 * PAIRED_WORDS - 1) / (2 * PAIRED_WORDS) * PAIRED_WORDS
+                                : p->num_classes + p->counted;
+}
+
+/* The same for memory, in which classes may also be paired. */
+INLINE size_t most_words_per_cell(const Problem *p)
+{
+    return ((size_t)words_per_cell(p) + PAIRED_WORDS - 1) / PAIRED_WORDS * PAIRED_WORDS;
+}
+
+INLINE int64_t weight_of_class(const Problem *p, const int64_t *sums, int32_t k)
+{
+    return p->layout == PAIRS ? ((const Paired *)sums)[k] : sums[k];
 }
 
 INLINE int64_t packed_gradient(int64_t cell)
@@ -81,7 +100,7 @@ INLINE int64_t weight_of(const Problem *p, const int64_t *sums)
         return sums[1];
     int64_t weight = 0;
     for (int32_t k = 0; k < p->num_classes; k++)
-        weight += sums[k];
+        weight += weight_of_class(p, sums, k);
     return weight;
 }
 

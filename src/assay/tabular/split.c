@@ -53,8 +53,8 @@ static void sort_ranks(const double *keys, int32_t count, Keyed *items, Keyed *s
 static double category_key(const Problem *p, const int64_t *cell, int32_t heaviest)
 {
     double part, whole = (double)weight_of(p, cell) * p->units[1];
-    if (p->layout == CLASSES)
-        part = (double)cell[heaviest] * p->units[1];
+    if (p->layout == CLASSES || p->layout == PAIRS)
+        part = (double)weight_of_class(p, cell, heaviest) * p->units[1];
     else
         part = (double)(p->layout == PACKED ? packed_gradient(cell[0]) : cell[0]) * p->units[0];
     if (p->criterion == NEWTON)
@@ -65,9 +65,9 @@ static double category_key(const Problem *p, const int64_t *cell, int32_t heavie
 static void sort_categories(const Problem *p, Search *s, int32_t count, const int64_t *sums)
 {
     int32_t heaviest = 0, words = words_per_cell(p);
-    if (p->layout == CLASSES)
+    if (p->layout == CLASSES || p->layout == PAIRS)
         for (int32_t k = 1; k < p->num_classes; k++)
-            if (sums[k] > sums[heaviest])
+            if (weight_of_class(p, sums, k) > weight_of_class(p, sums, heaviest))
                 heaviest = k;
     for (int32_t i = 0; i < count; i++)
         s->keys[i] = category_key(p, s->cells.cells + (int64_t)i * words, heaviest);
@@ -268,7 +268,7 @@ static size_t most_categories(const Problem *p)
 void allocate_split(const Problem *p, Arena *arena, Split *split)
 {
     split->bins_left = arena_take(arena, most_categories(p) * sizeof *split->bins_left);
-    split->sums = arena_take(arena, (size_t)words_per_cell(p) * sizeof *split->sums);
+    split->sums = arena_take(arena, most_words_per_cell(p) * sizeof *split->sums);
 }
 
 void copy_split(const Problem *p, Split *to, const Split *from)
@@ -282,7 +282,7 @@ void copy_split(const Problem *p, Split *to, const Split *from)
 
 void allocate_search(const Problem *p, Arena *arena, Search *s)
 {
-    size_t bins = most_categories(p), words = (size_t)words_per_cell(p);
+    size_t bins = most_categories(p), words = most_words_per_cell(p);
     allocate_scratch(p, arena, allocate_cells(p, arena, &s->cells), &s->scratch);
     s->goes_left = arena_take(arena, bins);
     s->keyed = arena_take(arena, bins * sizeof *s->keyed);
