@@ -47,6 +47,10 @@ void allocate_children(Grower *g)
     for (int32_t c = 0; c < 2; c++) {
         Child *child = &g->children[c];
         child->features = arena_take(arena, features * sizeof *child->features);
+        memcpy(child->features, p->features, (size_t)p->num_used * sizeof *child->features);
+        child->num_features = p->num_used;
+        child->num_drawn = 0;
+        child->drawn = arena_take(arena, features * sizeof *child->drawn);
         child->is_chosen = arena_take(arena, features);
         child->best = arena_take(arena, (size_t)g->workers * sizeof *child->best);
         for (int32_t w = 0; w < g->workers; w++)
@@ -62,15 +66,18 @@ void allocate_children(Grower *g)
 
 /* -- which features to look at -------------------------------------------------------------------------------- */
 
-/* Some steps of a shuffle by random numbers of a stream; the first k put a sample of k without replacement first. */
-static void shuffle(int32_t *items, int32_t count, int32_t begin, int32_t end, uint64_t numbers)
+INLINE void swap(int32_t *items, int32_t i, int32_t j)
 {
-    for (int32_t i = begin; i < end && i < count - 1; i++) {
-        int32_t j = i + (int32_t)((number_of(numbers, (uint64_t)i) >> 32) * (uint64_t)(count - i) >> 32);
-        int32_t item = items[i];
-        items[i] = items[j];
-        items[j] = item;
-    }
+    int32_t item = items[i];
+    items[i] = items[j];
+    items[j] = item;
+}
+
+/* Where a step of a shuffle by random numbers of a stream takes an item from; the first k steps put a sample of k
+   without replacement first. */
+INLINE int32_t place_drawn(int32_t count, int32_t i, uint64_t numbers)
+{
+    return i + (int32_t)((number_of(numbers, (uint64_t)i) >> 32) * (uint64_t)(count - i) >> 32);
 }
 
 static int by_value(const void *a, const void *b)
@@ -83,19 +90,34 @@ static int32_t sample(int32_t *items, int32_t count, double fraction, uint64_t k
 {
     int32_t size = (int32_t)(fraction * count);
     size = size < 1 ? 1 : size;
-    shuffle(items, count, 0, size, stream_of(key, stream));
+    uint64_t numbers = stream_of(key, stream);
+    for (int32_t i = 0; i < size && i < count - 1; i++)
+        swap(items, i, place_drawn(count, i, numbers));
     qsort(items, (size_t)size, sizeof *items, by_value);
     return size;
 }
 
-/* Puts the features that are drawn in any case first and returns how many they are. If none of them varies in the
-   node, drawing goes on. */
-static int32_t draw_features(const Problem *p, const Child *child)
+/* Draws one more feature. */
+INLINE int32_t draw_feature(Child *child)
 {
-    if (p->max_features < 0 || p->max_features >= child->num_features)
-        return child->num_features;
-    shuffle(child->features, child->num_features, 0, p->max_features, child->numbers);
-    return p->max_features;
+    int32_t i = child->num_drawn++, from = place_drawn(child->num_features, i, child->numbers);
+    swap(child->features, i, child->drawn[i] = from);
+    return child->features[i];
+}
+
+/* Puts the features drawn back to where they were. */
+static void undo_draws(Child *child)
+{
+    while (child->num_drawn) {
+        int32_t i = --child->num_drawn;
+        swap(child->features, i, child->drawn[i]);
+    }
+}
+
+/* How many features are drawn in any case; if none of them varies in the node, drawing goes on. */
+static int32_t least_drawn(const Problem *p, const Child *child)
+{
+    return p->max_features < 0 || p->max_features >= child->num_features ? child->num_features : p->max_features;
 }
 
 static void choose_features(const Grower *g, Child *child)
@@ -103,6 +125,9 @@ static void choose_features(const Grower *g, Child *child)
     const Problem *p = g->p;
     const Node *node = node_at(g->tree, child->node);
     int32_t count = p->num_used;
+    child->numbers = stream_of(node->key, DRAW);
+    if (p->features_per_level == 1 && p->features_per_node == 1)
+        return;
     memcpy(child->features, p->features, (size_t)count * sizeof *child->features);
     if (p->features_per_level < 1)
         count = sample(child->features, count, p->features_per_level,
@@ -110,7 +135,6 @@ static void choose_features(const Grower *g, Child *child)
     if (p->features_per_node < 1)
         count = sample(child->features, count, p->features_per_node, node->key, NODE);
     child->num_features = count;
-    child->numbers = stream_of(node->key, DRAW);
 }
 
 /* -- search --------------------------------------------------------------------------------------------------- */
@@ -212,20 +236,20 @@ void search_few_rows(Grower *g, Child *child)
     const Problem *p = g->p;
     Split *best = &child->best[0];
     SearchTask t;
-    int32_t drawn = draw_features(p, child);
+    int32_t least = least_drawn(p, child), count = child->num_features;
     bool varied = false, begun = false;
-    for (int32_t i = 0; i < drawn || (i < child->num_features && !varied); i++) {
-        if (i >= drawn)
-            shuffle(child->features, child->num_features, i, i + 1, child->numbers);
-        Found found = note_few(&g->few, child->features[i]);
+    for (int32_t i = 0; i < least || (i < count && !varied); i++) {
+        int32_t feature = least == count ? child->features[i] : draw_feature(child);
+        Found found = note_few(&g->few, feature);
         if (found == UNSUITED && !begun) {
             t = begin_rows(g, child);
             begun = true;
         }
-        varied |= found == UNSUITED ? search_rows(&t, child->features[i], 0) : found == VARIED;
-        if (found == UNSUITED && p->layout == CLASSES && best->feature == child->features[i])
+        varied |= found == UNSUITED ? search_rows(&t, feature, 0) : found == VARIED;
+        if (found == UNSUITED && p->layout == CLASSES && best->feature == feature)
             widen_sums(p, &g->narrowed, best);
     }
+    undo_draws(child);
     search_few(&g->few, g->partition.goes_left, best);
 }
 
@@ -240,17 +264,15 @@ static void search_by_rows(Grower *g, Child *child)
         return;
     }
     SearchTask t = begin_rows(g, child);
-    int32_t drawn = draw_features(p, child);
-    if (drawn == child->num_features) {
+    int32_t least = least_drawn(p, child);
+    if (least == child->num_features) {
         int32_t workers = (int64_t)node->count * child->num_features < PARALLEL_CELLS ? 1 : g->workers;
         pool_run(workers, child->num_features, search_rows_of, &t);
     } else {
         bool varied = false;
-        for (int32_t i = 0; i < drawn || (i < child->num_features && !varied); i++) {
-            if (i >= drawn)
-                shuffle(child->features, child->num_features, i, i + 1, child->numbers);
-            varied |= search_rows(&t, child->features[i], 0);
-        }
+        for (int32_t i = 0; i < least || (i < child->num_features && !varied); i++)
+            varied |= search_rows(&t, draw_feature(child), 0);
+        undo_draws(child);
     }
     for (int32_t w = 0; w < g->workers && p->layout == CLASSES; w++)
         if (child->best[w].feature >= 0)

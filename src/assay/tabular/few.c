@@ -112,7 +112,6 @@ static void begin_classes(Few *few)
         few->squares += few->products[i];
         few->ends[i] = i + 1 == few->count || few->labels[i + 1] != few->labels[i] ? -1 : 0;
     }
-    few->score = (double)few->squares / few->weight;
 }
 
 void begin_few(Few *few, int32_t *rows, int32_t count, const int64_t *sums)
@@ -131,6 +130,11 @@ void begin_few(Few *few, int32_t *rows, int32_t count, const int64_t *sums)
         few->places[i] = rows[i < count ? i : 0];
     for (int32_t i = count; i < few->stride; i++)
         few->weights[i] = few->gradients[i] = few->labels[i] = few->products[i] = few->ends[i] = 0;
+}
+
+double score_of_few(const Few *few)
+{
+    return few->p->layout == CLASSES ? (double)few->squares / few->weight : score_of_node(few->p, few->sums);
 }
 
 /* Reads the codes of a feature; says whether they differ. */

@@ -28,7 +28,6 @@ typedef struct {
     int32_t *rows;
     const int64_t *sums;
     int32_t *class_ends; /* by class, zero between calls */
-    double score;        /* of the node, of classes */
     int32_t num_noted;
     Noted *noted;
     int32_t stride, *codes; /* of the rows, `stride` codes of each feature noted, the first one repeated */
@@ -53,6 +52,9 @@ bool fits_few(const Few *few, int32_t count, const int64_t *sums);
 
 /* Begins a node, whose rows it may put in another order. */
 void begin_few(Few *few, int32_t *rows, int32_t count, const int64_t *sums);
+
+/* The score of the node, had it no split. */
+double score_of_few(const Few *few);
 
 typedef enum { SAME, VARIED, UNSUITED } Found;
 

@@ -40,6 +40,7 @@ typedef struct {
     int32_t node, num_features;
     int32_t *features;
     uint64_t numbers;   /* random ones, that draw among them */
+    int32_t num_drawn, *drawn; /* the places that the first ones came from */
     uint8_t *is_chosen; /* by feature */
     int64_t *histogram; /* or NULL */
     Split *best;        /* of each worker */

@@ -131,11 +131,11 @@ static Open *take_open(Grower *g)
 }
 
 /* Whether the best split that was found gains enough. */
-static bool gains(Grower *g, int32_t index, Split *best)
+static bool gains(const Grower *g, int32_t index, Split *best, double score)
 {
     if (best->feature < 0)
         return false;
-    best->gain = gain_of(g->p, best->score, sums_of(g, index));
+    best->gain = gain_of(g->p, best->score, sums_of(g, index), score);
     return !isnan(best->gain);
 }
 
@@ -143,7 +143,7 @@ static bool gains(Grower *g, int32_t index, Split *best)
 static void enter(Grower *g, Child *child)
 {
     Split *best = best_split(g, child);
-    if (!gains(g, child->node, best)) {
+    if (!gains(g, child->node, best, score_of_node(g->p, sums_of(g, child->node)))) {
         give_histogram(g, child->histogram);
         return;
     }
@@ -188,7 +188,7 @@ static void grow_few(Grower *g, int32_t index)
     Child *child = begin_child(g, 0, index);
     search_few_rows(g, child);
     Split *best = best_split(g, child);
-    if (!gains(g, index, best))
+    if (!gains(g, index, best, score_of_few(&g->few)))
         return;
     int32_t nodes[2];
     add_children(g, index, best, part_few(&g->few), nodes);

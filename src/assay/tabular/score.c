@@ -75,7 +75,7 @@ static double score_of_classes(const Problem *p, const int64_t *sums)
     return -disorder;
 }
 
-static double score_of(const Problem *p, const int64_t *sums)
+double score_of_node(const Problem *p, const int64_t *sums)
 {
     if (p->layout == CLASSES)
         return score_of_classes(p, sums);
@@ -95,9 +95,9 @@ double score_of_split(const Problem *p, int64_t left, int64_t whole)
     return allowed ? score_of_packed(p, left) + score_of_packed(p, right) : -INFINITY;
 }
 
-double gain_of(const Problem *p, double score, const int64_t *sums)
+double gain_of(const Problem *p, double score, const int64_t *sums, double parent)
 {
-    double parent = score_of(p, sums), gain = score - parent;
+    double gain = score - parent;
     if (p->min_gain < 0)
         return gain >= p->min_gain ? gain : NAN;
     double total = (double)weight_of(p, sums) * p->units[1];

@@ -34,8 +34,10 @@ bool has_exact_squares(const Problem *p, const int64_t *sums);
 /* The score of one split into packed sums; minus infinity if it is not allowed. */
 double score_of_split(const Problem *p, int64_t left, int64_t whole);
 
-/* The gain of a split of a node with these sums; NaN if it is too little. */
-double gain_of(const Problem *p, double score, const int64_t *sums);
+double score_of_node(const Problem *p, const int64_t *sums);
+
+/* The gain of a split of a node with these sums and this score; NaN if it is too little. */
+double gain_of(const Problem *p, double score, const int64_t *sums, double parent);
 
 #pragma GCC visibility pop
 
