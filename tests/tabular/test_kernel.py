@@ -169,10 +169,10 @@ def test_nodes_of_few_rows_equal_those_of_the_twin(kind):
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    kind=st.sampled_from(["number", "two classes", "five classes"]),
-    num_rows=st.sampled_from([2, 3, 5, 9, 16, 17, 40]),
-    max_bins=st.sampled_from([2, 255, 300]),
-    heaviest=st.sampled_from([2, 9, 2**25]),
+    kind=st.sampled_from(["number", "two classes", "five classes", "nineteen classes"]),
+    num_rows=st.sampled_from([2, 3, 5, 9, 16, 17, 40, 64, 65, 150]),
+    max_bins=st.sampled_from([2, 20, 255, 300]),
+    heaviest=st.sampled_from([2, 9, 600, 2**12, 2**25]),
     missing=st.booleans(),
     max_features=st.sampled_from([1, 3, None]),
     min_samples_leaf=st.sampled_from([1, 2]),
@@ -187,7 +187,7 @@ def test_nodes_of_few_rows(seed, kind, num_rows, max_bins, heaviest, missing, ma
     if kind == "number":
         target = Newton(gradient=-weights * rng.integers(-3, 4, num_rows), hessian=weights)
     else:
-        count = 2 if kind == "two classes" else 5
+        count = {"two classes": 2, "five classes": 5, "nineteen classes": 19}[kind]
         labels = rng.integers(0, count, num_rows).astype(np.int32)
         target = Classes(labels=labels, num_classes=count, weights=weights)
     limits = Limits(

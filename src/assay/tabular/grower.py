@@ -308,10 +308,14 @@ def _tree(target: Newton | Classes, nodes: Nodes) -> Tree:
 
 
 def _newton_step(target: Newton, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
-    """-T(G) / (H + l2), XGBoost's Eq. (5) with a soft threshold T, clipped to the largest step."""
-    curvature = hessian + target.l2
+    """-T(G) / (H + l2), XGBoost's Eq. (5) with a soft threshold T, clipped to the largest step.
+
+    The gradient is overwritten.
+    """
+    curvature = hessian + target.l2 if target.l2 else hessian
     if target.l1 == 0 and target.max_delta_step == 0 and curvature.min() > 0:
-        return -gradient / curvature
+        np.divide(gradient, curvature, out=gradient)
+        return np.negative(gradient, out=gradient)
     if target.l1 == 0 and target.max_delta_step == 0:
         return np.divide(-gradient, curvature, out=np.zeros_like(gradient), where=curvature > 0)
     excess = np.maximum(np.abs(gradient) - target.l1, 0.0)

@@ -19,7 +19,6 @@ from assay.tabular.estimator import Classifier, Estimator
 from assay.tabular.grower import Classes, Grown, Limits, Newton, grow
 from assay.tabular.growing import set_means
 from assay.tabular.inputs import is_int, is_real
-from assay.tabular.tree import Tree
 
 ClassWeight = Literal["balanced", "balanced_subsample"] | dict[Any, float] | None
 
@@ -140,8 +139,11 @@ class ImpurityTree(Estimator):
                 gradient *= weight
             goal = Newton(gradient=gradient, hessian=weight, wide=wide)
             grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
-            tree = grown.tree.with_values(grown.tree.value + origin)
-            return replace(grown, tree=tree if wide else _with_means(tree, grown.leaf, target, weight))
+            value = grown.tree.value
+            value += origin
+            if not wide:  # Rounded sums have grown the tree; a leaf predicts the exact mean of its rows.
+                set_means(grown.leaf, target, weight, value[:, 0])
+            return grown
         criterion = "gini" if self.criterion == "gini" else "entropy"
         goal = Classes(labels=target, num_classes=num_classes, weights=weight, criterion=criterion, wide=wide)
         grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
@@ -182,15 +184,6 @@ def features_per_split(max_features: int | float | str | None, num_features: int
     else:
         count = int(max_features)  # type: ignore[arg-type]
     return min(max(1, count), num_features)
-
-
-def _with_means(
-    tree: Tree, leaf: NDArray[np.int32], target: NDArray[np.float64], weight: NDArray[np.float64] | None
-) -> Tree:
-    """Returns the tree with the exact mean of its rows in every leaf, where rounded sums have grown it."""
-    value = tree.value.copy()
-    set_means(leaf, target, weight, value[:, 0])
-    return tree.with_values(value)
 
 
 def probabilities(raw: NDArray[np.float64], num_classes: int) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 #include "partition.h"
 
+#include "few.h"
 #include "pool.h"
 
 #include <string.h>
@@ -8,7 +9,7 @@
 #define HAS_VECTOR_PART 1
 #endif
 
-enum { CHUNK_ROWS = 8192, FEW_ROWS = 64 };
+enum { CHUNK_ROWS = 8192 };
 
 typedef struct {
     const Problem *p;
@@ -109,7 +110,7 @@ static int64_t part_by_type(const Task *t, const int32_t *rows, int64_t count, i
 {
     int64_t done = 0, num_left = 0;
 #ifdef HAS_VECTOR_PART
-    if (t->p->width == 1 && count >= FEW_ROWS && __builtin_cpu_supports("avx512f"))
+    if (t->p->width == 1 && count > FEW_ROWS && __builtin_cpu_supports("avx512f")) /* few need not ascend */
         num_left = part_vectors(t, rows, count, left, right, &done);
 #endif
     rows += done, left += num_left, right += done - num_left, count -= done;
