@@ -31,6 +31,10 @@ Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left
 /* Whether all sums of the squared weights of classes are whole numbers, and exact in float64. */
 bool has_exact_squares(const Problem *p, const int64_t *sums);
 
+/* Scores candidates of a node that has them. */
+void score_by_squares(const Problem *p, const int64_t *left, int32_t count, const int64_t *missing,
+                      const int64_t *sums, const Scratch *scratch);
+
 /* The score of one split into packed sums; minus infinity if it is not allowed. */
 double score_of_split(const Problem *p, int64_t left, int64_t whole);
 
