@@ -52,6 +52,19 @@ def test_a_locked_tower_stays_as_it_is():
     assert all(torch.equal(before[name], t) for name, t in module.vision_model.state_dict().items())
 
 
+def test_a_steady_tower_learns_by_the_statistics_it_came_with():
+    module = DualEncoder(config())
+    module.keep_statistics()
+    module.train()
+    assert not module.vision_model.training
+    assert module.text_model.training
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    out = module.encode_image(x)
+    out.square().sum().backward()
+    assert all(p.grad is not None for p in module.vision_model.parameters())
+    assert torch.allclose(out[:1], module.train(False).encode_image(x[:1]), atol=1e-5)
+
+
 def test_a_locked_tower_keeps_no_activations():
     module = DualEncoder(config())
 

@@ -110,7 +110,7 @@ class DualEncoder(nn.Module):
             self.register_parameter("logit_bias", None)
         else:
             self.logit_bias = nn.Parameter(torch.tensor(config.bias))
-        self.locked = False
+        self.locked = self.steady = False
 
     def lock(self) -> None:
         """Freezes the image tower: neither weights nor running statistics change any more."""
@@ -118,10 +118,15 @@ class DualEncoder(nn.Module):
         self.vision_model.requires_grad_(False)
         self.train(self.training)
 
+    def keep_statistics(self) -> None:
+        """Lets the image tower learn, but normalise by the running statistics it came with, as when asked."""
+        self.steady = True
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> "DualEncoder":
-        """As of any module, except that a locked tower stays in evaluation."""
+        """As of any module, except that an image tower that is locked or steady stays in evaluation."""
         super().train(mode)
-        if self.locked:
+        if self.locked or self.steady:
             self.vision_model.train(False)
         return self
 

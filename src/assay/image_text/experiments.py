@@ -176,7 +176,7 @@ def locking(seed: int, scale: Scale) -> Mapping[str, float]:
     """R@5 with the pretrained tower locked and trained, at equal examples, and how much faster one is.
 
     A tower that is trained on has a thirtieth of the rates of what starts from scratch: 1e-4 for AdamW, as is
-    usual where networks with batch normalisation are fine-tuned, and 7e-4 for Muon.
+    usual for fine-tuning, and 7e-4 for Muon; its running statistics stay.
     """
     bench = Bench(seed, scale)
     found: Measured = {}

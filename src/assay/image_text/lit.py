@@ -45,7 +45,8 @@ class LiT(TwoTowers):
     Args:
         image: the pretrained tower.
         text: tower of the texts; `sentences` knows more than the captions' own words.
-        locked: whether the image tower stays as it is.
+        locked: whether the image tower stays as it is; else it is trained too, by its running statistics, and
+            needs a small `image_rate`.
         views: how many versions of each picture are kept, of which one is drawn; all but the first are
             augmented. 0 keeps none, and the tower sees every picture anew, as `augment` says.
         dropout: share of the image features left out in training.
@@ -99,6 +100,8 @@ class LiT(TwoTowers):
         """
         if self.locked:
             module.lock()
+        else:  # By each batch's own statistics its features would not be those that are standardised below.
+            module.keep_statistics()
         known = self.states(module, pairs, run, views=max(self.views, 1)) if states is None else states
         module.visual_projection.measure(known[0])
 
