@@ -3,6 +3,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from boards import HOSTILE, board, failed, row
 
@@ -11,6 +12,7 @@ from assay.app.report import board_page, write_board
 from assay.core.board import Board
 from assay.core.leaderboard import format_interval
 from assay.core.task import Figure
+from assay.data.pictures import encode_png
 
 VOID = {"meta", "img", "br", "line", "circle", "link"}
 
@@ -204,6 +206,13 @@ def test_task_figures_are_shown():
     assert found.all("img") == [{"src": "data:image/png;base64,iVBORw==", "alt": "Four digits."}]
     assert any(attributes.get("id") == "chart-own-0" for _, attributes in found.elements)
     assert '"own-0"' in text
+
+
+def test_small_pictures_stand_side_by_side():
+    small, large = (encode_png(np.zeros((4, width, 3), np.uint8)) for width in (400, 401))
+    figures = [Figure("a", "", None, small), Figure("b", "", None, large), Figure("c", "", {"data": []})]
+    found = Page(page(board(draw=lambda _: figures)))
+    assert [one.get("class") for one in found.all("figure")][-3:] == [None, "whole", "whole"]
 
 
 def test_page_of_a_board_that_was_read_is_the_same(tmp_path):

@@ -1,11 +1,12 @@
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from assay.core.run import Run
 from assay.image_text.clip import CLIP
-from assay.image_text.figures import contact_sheet, embedding_map, plane, sample_texts, searches
+from assay.image_text.figures import contact_sheet, embedding_map, figures, plane, sample_texts, search
 from assay.image_text.pixel_neighbours import PixelNeighbours
 
 pytest.importorskip("tokenizers")
@@ -20,18 +21,29 @@ def models(pairs, small):
     }
 
 
-def test_searches_have_a_row_for_each_method(models, pairs):
+def test_a_search_has_a_row_for_each_method(models, pairs):
     texts = sample_texts(pairs)
     assert len(texts) == 6
-    figure = searches(models, pairs, texts)
+    figure = search(models, pairs, texts[0])
     image = Image.open(io.BytesIO(figure.image))
-    assert image.size == (6 * 5 * 66 + 2, 2 * 66 + 2)
+    assert image.size == (5 * 66 + 2, 2 * 66 + 2)
     assert "pixels, clip" in figure.caption
-    assert texts[0] in figure.caption
+    assert texts[0] in figure.title
+
+
+def test_there_is_one_for_each_text_and_a_map(models, pairs):
+    rows = [SimpleNamespace(name=name, seeds=(0,)) for name in models]
+    board = SimpleNamespace(open_model=True, ranking=rows, model=models.get)
+    titles = [figure.title for figure in figures(board)]
+    assert titles == [f"Found for “{text}”" for text in sample_texts(models["pixels"].gallery)] + [
+        "Embeddings of clip"
+    ]
+    board.open_model = None
+    assert list(figures(board)) == []
 
 
 def test_the_first_tile_is_the_best_picture(models, pairs):
-    figure = searches({"pixels": models["pixels"]}, pairs, ["blue square"])
+    figure = search({"pixels": models["pixels"]}, pairs, "blue square")
     image = np.asarray(Image.open(io.BytesIO(figure.image)))
     wanted = pairs.images([models["pixels"].search("blue square", 1, pairs)[0].index], 64)[0]
     assert np.array_equal(image[2:66, 2:66], wanted)

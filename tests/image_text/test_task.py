@@ -7,6 +7,7 @@ from assay.data.emoji import emoji_split
 from assay.data.fetch import FetchError
 from assay.data.pairs import Pairs
 from assay.data.table import ContractError
+from assay.image_text.figures import sample_texts
 from assay.image_text.task import task
 
 pytest.importorskip("tokenizers")
@@ -129,7 +130,10 @@ def test_a_comparison_has_figures_curves_and_models(pairs, tmp_path):
         jobs=1,
     )
     assert [row.status for row in board.rows] == ["ok", "ok"]
-    assert [figure.title for figure in board.figures] == ["Search by text", "Embeddings of clip"]
+    titles = [figure.title for figure in board.figures]
+    assert titles == [f"Found for “{text}”" for text in sample_texts(board.best.gallery)] + [
+        "Embeddings of clip"
+    ]
     curve = board.row("clip").results[0].curve
     assert len(curve) == 6
     assert curve[-1][1] == board.row("clip").results[0].metrics["R@1"]

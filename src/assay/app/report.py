@@ -18,6 +18,7 @@ from assay.core.files import write_text
 from assay.core.leaderboard import format_bytes, format_interval, format_seconds
 from assay.core.statistics import interval
 
+_NARROW = 400  # pixels; figures of at most so many stand side by side
 _ARROWS = {"higher": "↑", "lower": "↓"}
 _LEADERBOARD_COSTS = {
     "fit_cpu": "fit CPU",
@@ -67,6 +68,7 @@ def board_page(board: Board, *, command: str | None, plotly: Markup, home: str |
         plotly=plotly,
         charts={name: chart for name, chart in charts.items() if chart},
         images=[figure.image and base64.b64encode(figure.image).decode() for figure in board.figures],
+        beside=[figure.plotly is None and _width(figure.image) <= _NARROW for figure in board.figures],
         ok=ok,
         failures=[row for row in board.ranking if row.status != "ok"],
         tied={difference.second for difference in board.contenders},
@@ -201,6 +203,11 @@ def _cost(row: Row, name: str) -> dict[str, Any]:
 def _cell(values: Sequence[float], form: Any) -> dict[str, Any]:
     """A table's cell: what is read, and what it is sorted by."""
     return {"text": form(values), "value": interval(values).mean if values else ""}
+
+
+def _width(png: bytes | None) -> int:
+    """Pixels, as the header of a PNG says."""
+    return int.from_bytes(png[16:20], "big") if png else 0
 
 
 def _environment(environment: Mapping[str, Any]) -> dict[str, Any]:

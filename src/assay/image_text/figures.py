@@ -30,7 +30,8 @@ def figures(board: Board) -> Iterator[Figure]:
         return
     gallery = next(iter(models.values())).gallery
     assert gallery is not None
-    yield searches(models, gallery, sample_texts(gallery))
+    for text in sample_texts(gallery):
+        yield search(models, gallery, text)
     for name, model in models.items():
         if isinstance(model, ImageTextModel):
             yield embedding_map(name, model, gallery)
@@ -43,24 +44,18 @@ def sample_texts(gallery: Pairs) -> list[str]:
     return list(dict.fromkeys(gallery.texts(int(i))[0] for i in places))
 
 
-def searches(models: dict[str, Searcher], gallery: Pairs, texts: Sequence[str]) -> Figure:
-    """The best pictures for each text, a row of tiles for each method."""
+def search(models: dict[str, Searcher], gallery: Pairs, text: str) -> Figure:
+    """The best pictures for a text, a row of tiles for each method; small, so that several fit in a row."""
     rows = []
-    for text in texts:
-        for model in models.values():
-            found = model.search(text, _FOUND, gallery)
-            shown = gallery.images([f.index for f in found], _SIDE)
-            white = np.full((_FOUND - len(shown), _SIDE, _SIDE, 3), 255, np.uint8)
-            rows.append(np.concatenate([shown, white]))
-    # One column of results for each text, one row for each method.
-    tiles = np.stack(rows).reshape(len(texts), len(models), _FOUND, _SIDE, _SIDE, 3)
-    spaced = tiles.transpose(1, 0, 2, 3, 4, 5).reshape(-1, _SIDE, _SIDE, 3)
-    said = "; ".join(texts)
+    for model in models.values():
+        shown = gallery.images([found.index for found in model.search(text, _FOUND, gallery)], _SIDE)
+        white = np.full((_FOUND - len(shown), _SIDE, _SIDE, 3), 255, np.uint8)
+        rows.append(np.concatenate([shown, white]))
     return Figure(
-        "Search by text",
-        f"The {_FOUND} pictures of the training data that fit best. Texts, from left to right: {said}. "
-        f"Methods, from top to bottom: {', '.join(models)}.",
-        image=encode_png(grid(spaced, columns=len(texts) * _FOUND)),
+        f"Found for “{text}”",
+        f"The {_FOUND} pictures of the training data that fit best. Methods, from top to bottom: "
+        f"{', '.join(models)}.",
+        image=encode_png(grid(np.concatenate(rows), columns=_FOUND)),
     )
 
 
