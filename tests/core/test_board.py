@@ -54,6 +54,14 @@ def test_winner_must_beat_every_other_beyond_the_interval():
     assert "more seeds would probably settle it" in tied.verdict
 
 
+def test_a_difference_that_no_seed_changes_is_said_to_have_no_interval():
+    split = board(a=[0.9, 0.91, 0.92], b=[0.8, 0.81, 0.82], c=[0.7, 0.75, 0.7])
+    assert split.winner == "a"
+    assert split.verdict.endswith(" Seeds change nothing in its difference from b, so no interval bounds it.")
+    assert "Seeds change nothing" not in board(a=[0.9, 0.91], b=[0.2, 0.22]).verdict
+    assert "Seeds change nothing" not in board(a=[0.9], b=[0.8]).verdict
+
+
 def test_lower_can_be_better():
     found = board(better="lower", a=[3.0, 3.1], b=[1.0, 1.1])
     assert found.winner == "b"

@@ -97,6 +97,12 @@ class Difference:
         return self.interval.excludes(0.0)
 
     @property
+    def constant(self) -> bool:
+        """Whether several seeds gave the same: the interval then has no width, however few the test rows."""
+        spread = max(self.values) - min(self.values)
+        return len(self.values) > 1 and spread <= 1e-12 * max(map(abs, self.values))
+
+    @property
     def more_seeds(self) -> int | None:
         """How many more seeds would probably settle it; None when that cannot be said."""
         return more_seeds_to_settle(self.values)
@@ -197,7 +203,11 @@ class Board:
             return "No method finished every seed."
         name, metric = self.leader.name, self.metrics[0].name
         if self.winner:
-            return f"{name} wins: its {metric} is better than every other method's beyond the 95 % interval."
+            text = f"{name} wins: its {metric} is better than every other method's beyond the 95 % interval."
+            same = [d.second for d in self.differences if d.first == name and d.constant]
+            if same:
+                text += f" Seeds change nothing in its difference from {', '.join(same)}, so no interval bounds it."
+            return text
         if not self.contenders:
             return f"{name} is the only method that finished."
         tied = ", ".join(d.second for d in self.contenders)
