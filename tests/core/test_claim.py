@@ -106,8 +106,10 @@ def test_runs_of_a_claim_take_device_and_precision_from_it(tmp_path):
 def test_names_pick_claims_or_whole_tasks():
     assert list(claims(["toy/true"])) == ["toy/true"]
     assert list(claims(["toy"])) == list(claims())
-    with pytest.raises(ValueError, match="there is no claim 'tru'"):
-        claims(["tru"])
+    with pytest.raises(ValueError, match=r"there is no claim 'toy/tru'; did you mean 'toy/true'\?$"):
+        claims(["toy/tru"])
+    with pytest.raises(ValueError, match="there is no claim 'xyz'; there are toy/true, toy/false, .*"):
+        claims(["xyz"])
 
 
 def test_verdict_needs_the_whole_interval():

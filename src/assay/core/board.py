@@ -204,9 +204,9 @@ class Board:
         name, metric = self.leader.name, self.metrics[0].name
         if self.winner:
             text = f"{name} wins: its {metric} is better than every other method's beyond the 95 % interval."
-            same = [d.second for d in self.differences if d.first == name and d.constant]
+            same = ", ".join(d.second for d in self.differences if d.first == name and d.constant)
             if same:
-                text += f" Seeds change nothing in its difference from {', '.join(same)}, so no interval bounds it."
+                text += f" Seeds change nothing in its difference from {same}, so no interval bounds it."
             return text
         if not self.contenders:
             return f"{name} is the only method that finished."

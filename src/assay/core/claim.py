@@ -7,6 +7,7 @@ paired differences.
 
 import dataclasses
 import datetime
+import difflib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -188,7 +189,10 @@ def claims(names: Sequence[str] = ()) -> dict[str, Claim]:
     for name in names:
         found = {k: c for k, c in known.items() if name in (k, k.partition("/")[0], k.partition("/")[2])}
         if not found:
-            raise ValueError(f"there is no claim {name!r}; there are {', '.join(known)}")
+            near = difflib.get_close_matches(name, known, n=1)
+            listed = [claim for claim in known if claim.startswith(f"{name.partition('/')[0]}/")] or known
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(listed)}"
+            raise ValueError(f"there is no claim {name!r}; {hint}")
         chosen |= found
     return chosen
 
