@@ -60,16 +60,6 @@ class TestSGD:
             optimizer.step()
         assert weight.tolist() == pytest.approx([expected] * 4, abs=1e-4)
 
-    def test_stochastic_rounding_moves_on_average(self):
-        weight = torch.ones(500, requires_grad=True)
-        policy = Policy(param=BF16, update="stochastic")
-        optimizer = RoundingSGD([weight], policy, lr=1.0, generator=torch.Generator().manual_seed(0))
-        for _ in range(500):
-            weight.grad = torch.full((500,), 1e-4)
-            optimizer.step()
-        assert weight.mean().item() == pytest.approx(0.95, abs=0.01)
-        assert torch.equal(weight, rounded(weight, BF16))
-
 
 class TestTraining:
     def test_float32_is_the_training_one_would_write(self, problem):

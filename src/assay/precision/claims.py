@@ -31,7 +31,7 @@ claims: tuple[Claim, ...] = (
         name="precision/fp16-needs-loss-scaling",
         statement="Without loss scaling, small gradients become zero and training in fp16 falls behind, "
         "master weights or not.",
-        source=f"{_MICIKEVICIUS}, Section 3.2 (SSD diverges without scaling)",
+        source=f"{_MICIKEVICIUS}, Sections 3.2 and 4.2 (SSD diverges without scaling)",
         predictions=(
             Prediction(greater="fp16-mixed", smaller="fp16-master", margin=0.002),
             Prediction(greater="fp16-scaled", smaller="fp16", margin=0.002),
