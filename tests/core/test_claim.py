@@ -108,7 +108,7 @@ def test_names_pick_claims_or_whole_tasks():
     assert list(claims(["toy"])) == list(claims())
     with pytest.raises(ValueError, match=r"there is no claim 'toy/tru'; did you mean 'toy/true'\?$"):
         claims(["toy/tru"])
-    with pytest.raises(ValueError, match="there is no claim 'xyz'; there are toy/true, toy/false, .*"):
+    with pytest.raises(ValueError, match="there is no claim 'xyz'; there are toy/true, toy/false"):
         claims(["xyz"])
 
 

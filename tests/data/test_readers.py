@@ -127,10 +127,15 @@ class TestKindsAndSchema:
 
 
 class TestErrors:
-    def test_no_such_file_with_near_names(self, write, tmp_path):
+    def test_no_such_file_with_near_names(self, write, tmp_path, monkeypatch):
         write("adult.csv", ROWS)
         with pytest.raises(ContractError, match=r"adlut.csv: no such file; did you mean adult.csv\?"):
             read(tmp_path / "adlut.csv")
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(
+            ContractError, match=r"^adul: no such file or data set; did you mean adult or adult.csv\?"
+        ):
+            read("adul")
         with pytest.raises(ContractError, match=r"zzz.parquet: no such file$"):
             read(tmp_path / "zzz.parquet")
         with pytest.raises(ContractError, match=r"no such file, nor a folder '.*nowhere'"):

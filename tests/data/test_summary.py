@@ -44,8 +44,16 @@ def test_empty_and_constant_columns_are_pointed_out():
 def test_a_column_of_numbers_with_a_typing_error_is_pointed_out():
     values = [str(index % 50) for index in range(200)]
     values[120], values[150] = "12O", None
-    assert note(values) == "numbers, but for 1 texts such as '12O'"
+    assert note(values) == "numbers, but for 1 text such as '12O'"
+    values[7] = "n.a."
+    assert note(values) == "numbers, but for 2 texts such as 'n.a.'"
     assert note(["1", "a", "b"]) == ""
+
+
+def test_a_decimal_comma_is_pointed_out():
+    assert note(["0,5", None, "-1.234,25"]).startswith("numbers with a decimal comma")
+    assert note(["0,5", "1,5", "x"]) == ""
+    assert note(["a,5", "b"]) == ""
 
 
 def test_frequent_categories_come_first_and_long_ones_are_shortened():

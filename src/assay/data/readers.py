@@ -63,7 +63,8 @@ def read(path: str | PathLike[str], *, kinds: Mapping[str, Kind] | None = None) 
 
 def _format(path: Path) -> str:
     if not path.exists():
-        raise ContractError(f"no such file{_near_files(path)}")
+        bare = not path.suffix and len(path.parts) == 1  # It may have been meant as the name of a data set.
+        raise ContractError(f"no such file{' or data set' if bare else ''}{_near(path, bare)}")
     if path.is_dir():
         raise ContractError("expected a file, got a folder")
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -78,10 +79,15 @@ def _format(path: Path) -> str:
     )
 
 
-def _near_files(path: Path) -> str:
+def _near(path: Path, bare: bool) -> str:
     if not path.parent.is_dir():
         return f", nor a folder {str(path.parent)!r}"
-    near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=3)
+    known = os.listdir(path.parent)
+    if bare:
+        from assay.data.datasets import DATASETS  # Only this message needs it.
+
+        known += DATASETS
+    near = difflib.get_close_matches(path.name, known, n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -1,5 +1,6 @@
 """A line about a column, so that a user sees what was understood of the data and can correct it."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from assay.data.kinds import number, text
 from assay.data.table import Column, Kind
 
 _MANY_ROWS = 1000  # Below, every value may differ by chance.
+_DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+")
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,15 @@ def _note(column: Column, present: np.ndarray, distinct: int) -> str:
 
 
 def _nearly_numbers(column: Column, present: np.ndarray) -> str:
+    used = [column.categories[code] for code in np.unique(present)]
+    if all(_DECIMAL_COMMA.fullmatch(label.strip()) for label in used):
+        return "numbers with a decimal comma, so categories; with a point they would be numbers"
     spelled = np.array([number(category) is not None for category in column.categories])[present]
     if 0.9 * len(present) < spelled.sum() < len(present):
         row = int(np.argmin(spelled))
         label = column.categories[present[row]]
-        return f"numbers, but for {len(present) - spelled.sum()} texts such as {_shortened(label)!r}"
+        others = len(present) - spelled.sum()
+        return f"numbers, but for {others} text{'s' if others > 1 else ''} such as {_shortened(label)!r}"
     return ""
 
 
