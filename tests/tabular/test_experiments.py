@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from assay.core.run import Run
+from assay.data.table import Table
 from assay.tabular import experiments, metrics
 from assay.tabular.gbdt import GBDTRegressor
 from assay.tabular.task import task
+from assay.tabular.xgboost import XGBoostClassifier
 
 
 def test_the_bound_is_a_product_of_two_root_e_one_minus_e():
@@ -64,7 +66,25 @@ def test_noise_columns_do_not_depend_on_one_another_or_on_the_target():
     assert data.features.names == noisy.features.names[:-2]
 
 
-@pytest.mark.parametrize("experiment", [experiments.column_sampling, experiments.approximation])
+def test_without_noise_chance_counts_as_gain():
+    rng = np.random.default_rng(0)
+    names = [f"{i:03d}" for i in rng.integers(0, 150, 600)]
+    table, y = Table.of({"name": names}), rng.integers(0, 2, 600)
+    gains = [
+        model.fit(table, y).importances("total_gain")[0]
+        for model in (
+            XGBoostClassifier(n_estimators=1, max_depth=1),
+            experiments.GainAsItIsClassifier(n_estimators=1, max_depth=1),
+        )
+    ]
+    assert gains[1] > 50  # about 2 / pi of 150 categories
+    assert gains[0] < gains[1] / 3
+
+
+EXPERIMENTS = [experiments.column_sampling, experiments.approximation, experiments.groups_of_categories]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_a_seed_decides_what_is_measured(experiment):
     once = experiment(0, "smoke")
     assert once == experiment(0, "smoke")

@@ -17,6 +17,7 @@ from assay.tabular.adaboost import AdaBoostClassifier
 from assay.tabular.cart import CARTClassifier
 from assay.tabular.contract import TabularData
 from assay.tabular.gbdt import GBDTRegressor
+from assay.tabular.noise import Noise
 from assay.tabular.random_forest import RandomForestClassifier
 from assay.tabular.stacking import StackingClassifier
 from assay.tabular.task import task
@@ -143,6 +144,43 @@ class FirstOrderClassifier(XGBoostClassifier):
 
     def _curvature(self, loss: Any, hessian: np.ndarray) -> np.ndarray:
         return np.full_like(hessian, 0.25)
+
+
+class NoNoise(Noise):
+    """As if no gradient varied by chance."""
+
+    def per_unit(self, loss: Any, gradient: Any, curvature: Any, hessian: Any) -> float:
+        """Returns 0."""
+        return 0.0
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class GainAsItIsClassifier(XGBoostClassifier):
+    """XGBoost that chooses splits of categories in two groups by their gain, chance included."""
+
+    def _noise(self, rows: Any) -> Noise:
+        return NoNoise(rows.table, rows.weight)
+
+
+def groups_of_categories(seed: int, scale: Scale) -> Quantities:
+    """Returns the test AUC where groups of categories pay for chance, where they do not, and without them."""
+    whole = task.load("flights", scale=scale)
+    some = np.random.default_rng([seed, 1]).permutation(len(whole))[:30_000]
+    train, test = task.split(whole.take(np.sort(some)), seed)
+    options: dict[str, Any] = {"learning_rate": 0.1, "n_estimators": _rounds(scale, 100)}
+    methods = {
+        "groups less chance": XGBoostClassifier(**options),
+        "groups as they gain": GainAsItIsClassifier(**options),
+        "one against the rest": XGBoostClassifier(max_cat_to_onehot=1000, **options),
+    }
+    return {
+        label: metrics.auc(_late(method, train, test, seed), test.target == 1, test.weight)
+        for label, method in methods.items()
+    }
+
+
+def _late(method: Any, train: TabularData, test: TabularData, seed: int) -> np.ndarray:
+    return _fitted(method, train, seed).predict_proba(test.features)[:, 1]
 
 
 def second_order(seed: int, scale: Scale) -> Quantities:

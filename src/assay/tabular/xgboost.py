@@ -206,7 +206,7 @@ class XGBoost(Boosting):
             features_per_node=self.colsample_bynode,
             max_categories_onehot=self.max_cat_to_onehot - 1,
         )
-        noise = Noise(rows.table, rows.weight)
+        noise = self._noise(rows)
 
         def drawn(total: int, share: float) -> Array | None:
             return None if share == 1 else draw(total, max(1, int(share * total)), rng)
@@ -238,6 +238,9 @@ class XGBoost(Boosting):
                 yield everywhere(self._weighed(loss, rows, output, gradient[output], grown), codes)
 
         return grow_round
+
+    def _noise(self, rows: Rows) -> Noise:
+        return Noise(rows.table, rows.weight)
 
     def _curvature(self, loss: Loss, hessian: Array) -> Array:
         """Return the hessian as the package takes it: larger where a Newton step is risky."""
