@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assay.data.table import Column, ContractError, Table
-from assay.tabular import binning, binning_reference, kernel
+from assay.tabular import binning_reference, kernel
 from assay.tabular.bins import Bins, FeatureBins, count_values
 from assay.tabular.cuts import ValueCounts, equal_mass, exact_weights, midpoints
 
@@ -227,49 +227,6 @@ def test_counts_of_parts_merge_to_the_counts_of_the_whole(values: np.ndarray, da
         assert merged.weights.dtype == np.float64
         assert dict(zip(merged.values.tolist(), merged.weights.tolist(), strict=True)) == expected
         assert (np.diff(merged.values) > 0).all()
-
-
-def column_shapes(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Columns that take every way through the counting: few or many values, insertion enough or not."""
-    n = 20_000
-    close = 1.0 + rng.integers(0, 1 << 19, n) * 2.0**-52
-    return {
-        "few": rng.integers(0, 50, n).astype(float),
-        "edge of few": rng.integers(0, 4100, n).astype(float),
-        "integers": rng.integers(0, 1 << 40, n).astype(float),
-        "normal": rng.normal(size=n),
-        "close": close,  # differ in their lowest bits alone
-        "close with outliers": np.concatenate([close, [-1e300, 1e300, 0.0]]),  # equal in their highest bits
-        "missing": np.where(rng.random(n) < 0.5, np.nan, rng.normal(size=n)),
-        "all missing": np.full(n, np.nan),
-        "none": np.empty(0),
-        "strided": rng.normal(size=(n, 3))[:, 1],
-        "reversed": np.sort(rng.normal(size=n))[::-1],
-    }
-
-
-@needs_kernel
-@pytest.mark.parametrize("weighted", [False, True])
-def test_compiled_counts_equal_the_reference(weighted: bool) -> None:
-    rng = np.random.default_rng(1)
-    for name, values in column_shapes(rng).items():
-        weights = rng.exponential(size=len(values)) * (rng.random(len(values)) < 0.8) if weighted else None
-        compiled = binning.count_values(values, weights)
-        reference = binning_reference.count_values(values, weights)
-        for ours, theirs in zip(compiled, reference, strict=True):
-            assert ours.dtype == theirs.dtype
-            np.testing.assert_array_equal(ours, theirs, err_msg=name)
-
-
-@needs_kernel
-@settings(max_examples=100, deadline=None)
-@given(values=columns, weighted=st.booleans())
-def test_compiled_counts_equal_the_reference_on_odd_values(values: np.ndarray, weighted: bool) -> None:
-    weights = np.arange(len(values)) % 4 / 3 if weighted else None
-    compiled, reference = (m.count_values(values, weights) for m in (binning, binning_reference))
-    for ours, theirs in zip(compiled, reference, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-        np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs))
 
 
 # -- categories ----------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
-"""Every peer on a small mixed table, and against its library called directly."""
+"""Every peer on a small mixed table."""
 
-import importlib
 import inspect
 import os
 import subprocess
@@ -8,16 +7,16 @@ import sys
 
 import numpy as np
 import pytest
+from peer_tables import PROBLEMS, outputs, peer, problem_of
 
 from assay.core.method import locate, settings
 from assay.core.run import Run
 from assay.data.table import Table
 from assay.tabular import peers
-from assay.tabular.estimator import Classifier, Estimator
+from assay.tabular.estimator import Estimator
 from assay.tabular.task import task
 
 NAMES = sorted({path.partition(":")[2] for path in task.peers.values()})
-PROBLEMS = ("two classes", "three classes", "regression")
 OURS = {
     "SklearnCART": "cart:CART",
     "SklearnBagging": "bagging:Bagging",
@@ -30,35 +29,6 @@ OURS = {
     "CatBoost": "xgboost:XGBoost",
 }
 BOOSTERS = ("DMLCXGBoost", "LightGBM", "CatBoost")
-
-
-def peer(name, problem, **options):
-    cls = getattr(peers, name + ("Regressor" if problem == "regression" else "Classifier"))
-    for module in cls.imports:
-        pytest.importorskip(module)
-    options = {"random_state": 0} | options
-    return cls(**options, **({"n_estimators": 5} if hasattr(cls, "n_estimators") else {}))
-
-
-def problem_of(problem, rows=160, seed=0):
-    """A table of numbers, categories and truth values with gaps, a target and weights."""
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(rows, 2))
-    color = rng.choice(["red", "green", "blue", "cyan", "pink", "grey"], rows)
-    score = x[:, 0] + 2 * (color == "red") + x[:, 1] * (color == "blue") + 0.1 * rng.normal(size=rows)
-    x[rng.random(x.shape) < 0.1] = np.nan
-    columns = {"x": x[:, 0], "y": x[:, 1], "flag": rng.random(rows) < 0.5}
-    columns["color"] = np.where(rng.random(rows) < 0.1, None, color).tolist()
-    target = {
-        "two classes": np.where(score > 0.3, "yes", "no"),
-        "three classes": np.digitize(score, [-0.3, 1.0]) * 10,
-        "regression": score,
-    }[problem]
-    return Table.of(columns), target, rng.integers(1, 4, rows).astype(float)
-
-
-def outputs(model, table):
-    return model.predict_proba(table) if isinstance(model, Classifier) else model.predict(table)
 
 
 def test_the_task_lists_every_peer():
@@ -200,14 +170,6 @@ def test_saved_models_predict_the_same(name, problem, tmp_path):
         assert np.array_equal(one, two)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in BOOSTERS])
-def test_scikit_learns_models_are_not_saved(name, tmp_path):
-    table, target, _ = problem_of("regression")
-    model = peer(name, "regression").fit(table, target)
-    assert not task.save_model(model, tmp_path)
-    assert os.listdir(tmp_path) == []
-
-
 @pytest.mark.parametrize("ending", ["Classifier", "Regressor"])
 @pytest.mark.parametrize("name", NAMES)
 def test_defaults_are_those_of_our_method(name, ending):
@@ -219,112 +181,6 @@ def test_defaults_are_those_of_our_method(name, ending):
     for key, value in settings(theirs).items():
         if key not in own:
             assert value == settings(ours)[key], key
-
-
-def direct_frame(table):
-    return table.to_pandas().astype({"flag": float})
-
-
-def direct_outputs(model, X, problem):
-    return model.predict(X) if problem == "regression" else model.predict_proba(X)
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("Sklearn")])
-def test_equals_scikit_learn(name, problem):
-    model = peer(name, problem)
-    ending = "Regressor" if problem == "regression" else "Classifier"
-    table, target, weight = problem_of(problem)
-    model.fit(table, target, sample_weight=weight)
-    X = table.to_numpy()
-    if name in ("SklearnAdaBoost", "SklearnGBDT"):
-        low, high = np.nanmin(X, axis=0), np.nanmax(X, axis=0)
-        X = np.where(np.isnan(X), low - (1 + high - low + np.abs(low)), X)
-    rounds = {"n_estimators": 5, "random_state": 0}
-    ensemble = importlib.import_module("sklearn.ensemble")
-    tree = importlib.import_module("sklearn.tree")
-    library = {
-        "SklearnCART": lambda: getattr(tree, f"DecisionTree{ending}")(random_state=0),
-        "SklearnBagging": lambda: getattr(ensemble, f"Bagging{ending}")(max_samples=len(X), **rounds),
-        "SklearnRandomForest": lambda: getattr(ensemble, f"RandomForest{ending}")(**rounds),
-        "SklearnAdaBoost": lambda: getattr(ensemble, f"AdaBoost{ending}")(**rounds),
-        "SklearnGBDT": lambda: getattr(ensemble, f"GradientBoosting{ending}")(**rounds),
-        "SklearnHistGBDT": lambda: getattr(ensemble, f"HistGradientBoosting{ending}")(
-            max_iter=5, max_depth=3, max_leaf_nodes=None, min_samples_leaf=1, early_stopping=False
-        ),
-    }[name]()
-    if name == "SklearnHistGBDT":
-        X = direct_frame(table)
-    library.fit(X, target, sample_weight=weight)
-    assert np.allclose(outputs(model, table), direct_outputs(library, X, problem), rtol=1e-12, atol=1e-14)
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_equals_xgboost(problem):
-    model = peer("DMLCXGBoost", problem, max_depth=3, learning_rate=0.2, gamma=0.1, colsample_bynode=0.5)
-    xgboost = importlib.import_module("xgboost")
-    table, target, weight = problem_of(problem)
-    model.fit(table, target, sample_weight=weight)
-    make = xgboost.XGBRegressor if problem == "regression" else xgboost.XGBClassifier
-    options = {"n_estimators": 5, "max_depth": 3, "learning_rate": 0.2, "gamma": 0.1, "colsample_bynode": 0.5}
-    library = make(
-        tree_method="hist", max_bin=255, enable_categorical=True, random_state=0, n_jobs=1, **options
-    )
-    X = direct_frame(table)
-    codes = np.unique(target, return_inverse=True)[1]
-    library.fit(X, target if problem == "regression" else codes, sample_weight=weight)
-    assert np.allclose(outputs(model, table), direct_outputs(library, X, problem), rtol=1e-6)
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_equals_lightgbm(problem):
-    model = peer("LightGBM", problem, max_depth=3, subsample=0.7, colsample_bytree=0.8)
-    lightgbm = importlib.import_module("lightgbm")
-    table, target, weight = problem_of(problem)
-    model.fit(table, target, sample_weight=weight)
-    make = lightgbm.LGBMRegressor if problem == "regression" else lightgbm.LGBMClassifier
-    options = {
-        "subsample": 0.7,
-        "subsample_freq": 1,
-        "colsample_bytree": 0.8,
-        "reg_lambda": 1.0,
-        "max_depth": 3,
-    }
-    options |= {"min_child_samples": 0, "min_child_weight": 1.0, "num_leaves": 8, "learning_rate": 0.3}
-    library = make(n_estimators=5, random_state=0, n_jobs=1, verbosity=-1, **options)
-    X = direct_frame(table)
-    library.fit(X, target, sample_weight=weight)
-    assert np.allclose(outputs(model, table), direct_outputs(library, X, problem), rtol=1e-9)
-
-
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_equals_catboost(problem):
-    model = peer("CatBoost", problem, max_depth=3, subsample=0.7)
-    catboost = importlib.import_module("catboost")
-    table, target, weight = problem_of(problem)
-    model.fit(table, target, sample_weight=weight)
-    make = catboost.CatBoostRegressor if problem == "regression" else catboost.CatBoostClassifier
-    X = direct_frame(table).assign(color=table["color"].values)
-    options = {
-        "depth": 3,
-        "learning_rate": 0.3,
-        "l2_leaf_reg": 1,
-        "bootstrap_type": "Bernoulli",
-        "subsample": 0.7,
-    }
-    library = make(
-        iterations=5, random_seed=0, thread_count=1, verbose=False, allow_writing_files=False, **options
-    )
-    library.fit(X, target, sample_weight=weight, cat_features=["color"])
-    assert np.allclose(outputs(model, table), direct_outputs(library, X, problem), rtol=1e-9)
-
-
-def test_class_weights_are_named_by_class():
-    table, target, _ = problem_of("two classes")
-    weighted = peer("SklearnCART", "two classes", max_depth=1, class_weight={"yes": 50.0}).fit(table, target)
-    by_row = peer("SklearnCART", "two classes", max_depth=1)
-    by_row.fit(table, target, sample_weight=np.where(target == "yes", 50.0, 1.0))
-    assert np.allclose(weighted.predict_proba(table), by_row.predict_proba(table))
 
 
 def test_budgets_bound_the_rounds():
