@@ -76,7 +76,11 @@ def test_one_seed_names_no_winner():
 
 def test_equal_methods_are_said_to_be_too_close():
     found = board(a=[0.9, 0.8], b=[0.9, 0.8])
-    assert "too close" in found.verdict
+    assert found.verdict.endswith(" They are too close for any reasonable number of seeds.")
+    mixed = board(a=[0.9, 0.8], b=[0.9, 0.8], c=[0.9, 0.7])
+    assert mixed.verdict.endswith(
+        "separate it from b, c. b is too close to it for any reasonable number of seeds."
+    )
 
 
 def test_failed_methods_come_last_and_cannot_win():

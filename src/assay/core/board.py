@@ -212,12 +212,15 @@ class Board:
             return f"{name} is the only method that finished."
         tied = ", ".join(d.second for d in self.contenders)
         text = f"No winner: {name} leads in {metric}, but the 95 % interval does not separate it from {tied}."
-        needed = [d.more_seeds for d in self.contenders]
         if len(self.seeds) < 2:
             return text + " One seed gives no interval: ask for more."
-        if None in needed:
+        hopeless = [d.second for d in self.contenders if d.more_seeds is None]
+        if len(hopeless) == len(self.contenders):
             return text + " They are too close for any reasonable number of seeds."
-        most = max(n for n in needed if n is not None)
+        if hopeless:
+            verb = "is" if len(hopeless) == 1 else "are"
+            return text + f" {', '.join(hopeless)} {verb} too close to it for any reasonable number of seeds."
+        most = max(d.more_seeds or 0 for d in self.contenders)
         return text + f" About {most} more {'seed' if most == 1 else 'seeds'} would probably settle it."
 
     @property
