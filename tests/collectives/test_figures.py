@@ -34,18 +34,22 @@ def test_bandwidth_is_that_of_the_median():
 def test_predictions_stand_beside_methods_that_are_made_of_steps():
     data = figures.predicted(FOUND, NETWORK.alone()).plotly["data"]
     assert [line["name"] for line in data] == ["ring", "ring, model", "gloo"]
+    assert [line["showlegend"] for line in data] == [True, False, True]
     assert data[1]["y"][1] == pytest.approx(ring_seconds(4, 2**20, 1e-5, 1e-9), rel=1e-5)
     assert data[1]["line"]["color"] == data[0]["line"]["color"]
 
 
 def test_more_ranks_are_simulated_without_crowding():
-    data = figures.extrapolated(FOUND, NETWORK).plotly["data"]
+    figure = figures.extrapolated(FOUND, NETWORK)
+    data = figure.plotly["data"]
     assert [line["name"] for line in data] == [
         "ring, 65,536 bytes",
         "ring, 1,048,576 bytes",
-        "ring, measured",
-        "gloo, measured",
+        "ring",
+        "gloo",
     ]
+    assert [line["showlegend"] for line in data] == [False, False, True, True]
+    assert "dotted for 65,536 bytes, solid for 1,048,576 bytes" in figure.caption
     assert data[0]["x"][-1] == 2048
     assert data[0]["y"][-1] == pytest.approx(ring_seconds(2048, 2**16, 1e-5, 1e-9), rel=1e-5)
     assert (data[2]["x"], data[2]["y"]) == ([4.0], [0.02])

@@ -7,8 +7,7 @@ from assay.core.run import Run
 from assay.data.fetch import FetchError
 from assay.data.labelled import LabelledImages
 from assay.data.table import ContractError
-from assay.precision.figures import histogram, magnitude_counts
-from assay.precision.network import EXPONENTS, Moment, Network
+from assay.precision.network import Network
 from assay.precision.problem import Problem
 from assay.precision.task import task
 
@@ -133,17 +132,5 @@ class TestBoard:
         assert {line["name"] for line in stagnant["data"]} == set(task.methods)
         assert {line["name"] for line in scale["data"]} == {"fp16-scaled", "fp16-mixed"}
         assert scale["data"][0]["y"][0] == 16
-
-
-def moment(scale, **counts):
-    magnitudes = [counts.get(f"e{-exponent}", 0) for exponent in EXPONENTS]
-    facts = {"step": 1, "loss": 0.0, "skipped": 0, "flushed": 0.0, "flushed_unscaled": 0.0, "stagnant": 0.0}
-    return Moment(scale=scale, magnitudes=tuple(magnitudes), **facts)
-
-
-def test_the_histogram_moves_by_the_scale_of_each_moment():
-    moments = [moment(4.0, e30=6, e20=2), moment(2.0**10, e30=2)]
-    plain, shifted = (dict(zip(EXPONENTS, counts, strict=True)) for counts in magnitude_counts(moments))
-    assert {e: n for e, n in plain.items() if n} == {-30: 8, -20: 2}
-    assert {e: n for e, n in shifted.items() if n} == {-28: 6, -18: 2, -20: 2}
-    assert "80.0% as they are, 60.0% with the loss scale" in histogram("it", moments).caption
+        colours = [{line["name"]: line["line"]["color"] for line in f["data"]} for f in (flushed, scale)]
+        assert colours[1].items() <= colours[0].items()

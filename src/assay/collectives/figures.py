@@ -76,7 +76,7 @@ def predicted(found: Mapping[str, Sequence[Measurement]], network: Network) -> F
             item = ITEM_BYTES[problem.dtype]
             walks = [algorithm.walk("all_reduce", problem.ranks, size // item) for size in sizes]
             times = [simulate(walk, problem.ranks, network, item) for walk in walks]
-            data.append(_line(f"{name}, model", sizes, times, hue, dash="dot"))
+            data.append(_line(f"{name}, model", sizes, times, hue, dash="dot", key=False))
     return Figure(
         "Measured and predicted",
         f"Seconds against bytes. Dotted: the cost model with alpha {network.alpha * 1e6:.0f} us and "
@@ -99,14 +99,15 @@ def extrapolated(found: Mapping[str, Sequence[Measurement]], network: Network) -
             if algorithm is not None:
                 walks = [(n, algorithm.walk("all_reduce", n, size // item)) for n in _RANKS]
                 times = [simulate(walk, n, network.alone(), item) for n, walk in walks]
-                data.append(_line(f"{name}, {size:,} bytes", _RANKS, times, hue, dash=dash))
+                data.append(_line(f"{name}, {size:,} bytes", _RANKS, times, hue, dash=dash, key=False))
         here = median(m.outcome.seconds for m in measured)
-        data.append(_line(f"{name}, measured", [problem.ranks], [here], hue))
+        data.append(_line(name, [problem.ranks], [here], hue))
     return Figure(
         "On more ranks",
         "Seconds against the number of ranks by simulation of every step, with alpha and beta as measured "
-        "between two ranks, for ranks that share neither cores nor links; single points are measurements on "
-        "this machine, whose ranks share its cores.",
+        f"between two ranks, for ranks that share neither cores nor links; {_each(sizes)}. Single points are "
+        "measurements on this machine, whose ranks share its cores. Algorithms of the same steps lie on each "
+        "other.",
         {"data": data, "layout": {"xaxis": _log_axis("ranks"), "yaxis": _log_axis("seconds")}},
     )
 
@@ -170,8 +171,18 @@ def _log_axis(title: str) -> dict[str, Any]:
     return {"title": {"text": title}, "type": "log", "exponentformat": "power"}
 
 
-def _line(name: str, x: Sequence[float], y: Sequence[float], hue: int, dash: str = "solid") -> dict[str, Any]:
+def _each(sizes: Sequence[int]) -> str:
+    """What dotted and solid lines stand for."""
+    words = [f"{dash} for {size:,} bytes" for size, dash in zip(sizes, ("dotted", "solid"), strict=False)]
+    return ", ".join(words)
+
+
+def _line(
+    name: str, x: Sequence[float], y: Sequence[float], hue: int, *, dash: str = "solid", key: bool = True
+) -> dict[str, Any]:
+    """A line; its name is in the picture's key, or only where the pointer is."""
     return {
+        "showlegend": key,
         "type": "scatter",
         "mode": "lines" if dash == "dot" else "lines+markers",
         "name": name,

@@ -47,13 +47,12 @@ def figures(board: Board) -> Iterator[Figure]:
         {name: model.moments for name, model in found.items()},
         lambda moment: moment.stagnant,
     )
-    with_scale = {name: model.moments for name, model in found.items() if model.policy.scaling}
-    if with_scale:
+    if scaled is not None:
         yield over_steps(
             "Loss scale",
             "The factor on the loss: halved when a gradient overflows, doubled after a while without.",
             "scale, log 2",
-            with_scale,
+            {name: model.moments if model.policy.scaling else () for name, model in found.items()},
             lambda moment: float(np.log2(moment.scale)),
         )
 
@@ -125,21 +124,28 @@ def over_steps(
     found: Mapping[str, Sequence[Moment]],
     value: Callable[[Moment], float],
 ) -> Figure:
-    """A line for each recipe: a value of its moments against the steps."""
-    data: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": name,
-            "x": [moment.step for moment in moments],
-            "y": [float(f"{value(moment):.6g}") for moment in moments],
-            "line": {
-                "color": f"var(--series-{hue % _HUES})",
-                "dash": "solid" if hue < _HUES else "dash",
-                "width": 2,
-            },
-        }
-        for hue, (name, moments) in enumerate(found.items())
-    ]
+    """A line for each recipe that has moments: a value of them against the steps.
+
+    A recipe has its colour by its place among all; a line that lies on another one is dashed.
+    """
+    data: list[dict[str, Any]] = []
+    for hue, (name, moments) in enumerate(found.items()):
+        values = [float(f"{value(moment):.6g}") for moment in moments]
+        hidden = any(values == line["y"] for line in data)
+        if moments:
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": name,
+                    "x": [moment.step for moment in moments],
+                    "y": values,
+                    "line": {
+                        "color": f"var(--series-{hue % _HUES})",
+                        "dash": "dash" if hidden or hue >= _HUES else "solid",
+                        "width": 2,
+                    },
+                }
+            )
     layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": axis}}}
     return Figure(title, caption, {"data": data, "layout": layout})
