@@ -324,6 +324,8 @@ def test_unknown_options_of_the_data_are_named(tmp_path):
 
     with pytest.raises(ValueError, match="toy has no option 'gama'; did you mean 'gamma'"):
         compare(Strict(), gama=0.5, runs=tmp_path, progress=False)
+    with pytest.raises(ValueError, match="toy has no option 'sedes'; did you mean 'seeds'"):
+        compare(Strict(), sedes=3, runs=tmp_path, progress=False)  # type: ignore[call-arg]
 
 
 class Choosy(toy_task.Toy):

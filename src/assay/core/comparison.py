@@ -298,7 +298,8 @@ def _check_options(task: Task, options: Mapping[str, Any]) -> None:
         return
     for name in options:
         if name not in known:
-            hint = _hint(name, known) or f"; it has {', '.join(known) or 'none'}"
+            asked = [*known, *inspect.signature(compare).parameters]
+            hint = _hint(name, asked) or f"; it has {', '.join(known) or 'none'}"
             raise ValueError(f"{task.name} has no option {name!r}{hint}")
 
 
