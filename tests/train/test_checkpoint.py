@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from assay.core.run import Run
@@ -158,6 +159,19 @@ class TestCheckpoint:
 
 
 class TestMistakes:
+    def test_a_full_disk_is_said_and_leaves_the_last_one(self, tmp_path, monkeypatch):
+        def full(tensors, path):
+            path.write_bytes(b"half")
+            raise SafetensorError("No space left on device")
+
+        path = tmp_path / "checkpoint"
+        write(path, {"a": torch.zeros(1)}, {"format": 1, "step": 1})
+        monkeypatch.setattr("safetensors.torch.save_file", full)
+        with pytest.raises(OSError, match=r"checkpoint: the checkpoint could not be written: No space left"):
+            write(path, {"a": torch.ones(1)}, {"format": 1, "step": 2})
+        assert read(path)[1]["step"] == 1
+        assert os.listdir(tmp_path) == ["checkpoint"]
+
     def test_damage_is_named(self, tmp_path):
         train_in(tmp_path, 4)
         tensors = tmp_path / "checkpoint" / "tensors.safetensors"

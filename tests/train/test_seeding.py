@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from assay.core.run import Run
@@ -15,6 +16,21 @@ def test_draws_depend_on_seed_and_stream_only():
     assert draw(1) == draw(1)
     drawn = [draw(1), draw(2), draw(1, "predict"), draw(1, "predict", 0)]
     assert len({tuple(d) for d in drawn}) == len(drawn)
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with (
+        pytest.raises(ValueError, match="device 'cuda': torch finds no GPUs on this machine"),
+        seeded(Run(device="cuda")),
+    ):
+        pass
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with (
+        pytest.raises(ValueError, match="device 'cuda:1': torch finds 1 GPU on"),
+        seeded(Run(device="cuda:1")),
+    ):
+        pass
 
 
 def test_all_ranks_start_alike_and_can_be_told_to_part():

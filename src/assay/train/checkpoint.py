@@ -87,15 +87,22 @@ class Checkpoint:
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Writes tensors and a JSON-able state to a folder, which appears whole or not at all."""
+    """Writes tensors and a JSON-able state to a folder, which appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; an earlier checkpoint there stays.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    with atomic_folder(path) as folder:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "tensors.safetensors"
-        )
-        digest = hashlib.sha256((folder / "tensors.safetensors").read_bytes()).hexdigest()
-        write_json(folder / "state.json", {"sha256": digest, **state})
+    kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    try:
+        with atomic_folder(path) as folder:
+            save_file(kept, folder / "tensors.safetensors")
+            digest = hashlib.sha256((folder / "tensors.safetensors").read_bytes()).hexdigest()
+            write_json(folder / "state.json", {"sha256": digest, **state})
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"{path}: the checkpoint could not be written: {error}") from error
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -17,8 +17,16 @@ def seeded(run: Run, *stream: str | int) -> Iterator[None]:
     Args:
         run: its seed, device and threads.
         stream: names one of several independent sequences, such as "predict".
+
+    Raises:
+        ValueError: this machine does not have the device.
     """
     device = torch.device(run.device)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count() or "no"
+        raise ValueError(
+            f"device {run.device!r}: torch finds {found} GPU{'s' * (found != 1)} on this machine"
+        )
     before = torch.get_num_threads()
     cards = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(devices=cards, device_type=device.type if cards else "cuda"):
