@@ -59,6 +59,14 @@ class TestMethods:
         with pytest.raises(TypeError, match=r"expected a method with sum\(tensor\)"):
             task.accept(Problem(), None)
 
+    def test_a_users_own_says_its_settings(self):
+        class Silent:
+            def sum(self, tensor):
+                raise NotImplementedError
+
+        with pytest.raises(TypeError, match=r"sum\(tensor\) that is a dataclass or says its settings"):
+            task.accept(Silent, None)
+
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):

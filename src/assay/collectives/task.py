@@ -94,12 +94,18 @@ class Collectives(Task):
         """A user's own object (or class) with `sum(tensor)`, in place over torch's default process group.
 
         Raises:
-            TypeError: it has no such function.
+            TypeError: it has no such function, or it does not say its settings, by which a trial is known.
         """
         method = method() if isinstance(method, type) else method
-        settings_of(method)
         if not callable(getattr(method, "sum", None)):
             raise TypeError(f"expected a method with sum(tensor), got {method!r}")
+        try:
+            settings_of(method)
+        except TypeError:
+            raise TypeError(
+                "expected a method with sum(tensor) that is a dataclass or says its settings with get_params(), "
+                f"got {method!r}"
+            ) from None
         return method
 
     def split(self, data: Problem, seed: int) -> tuple[Problem, Problem]:
