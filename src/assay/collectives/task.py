@@ -103,8 +103,8 @@ class Collectives(Task):
             settings_of(method)
         except TypeError:
             raise TypeError(
-                "expected a method with sum(tensor) that is a dataclass or says its settings with get_params(), "
-                f"got {method!r}"
+                "expected a method with sum(tensor) that is a dataclass or says its settings with "
+                f"get_params(), got {method!r}"
             ) from None
         return method
 
