@@ -113,6 +113,18 @@ def test_figures_show_every_method_once_with_its_numbers():
     )
 
 
+@pytest.mark.parametrize("spread", [1e-3, 0.02, 0.3, 1.0, 20.0, 1e4])
+def test_costs_have_at_least_two_ticks_among_them(spread):
+    for least in np.geomspace(1e-4, 50, 13).tolist():
+        costs = [least, least * (1 + spread / 3), least * (1 + spread)]
+        shown = board(*(row(f"m{i}", [0.5], seconds=seconds) for i, seconds in enumerate(costs)))
+        chart = cost_against_score(shown, series(shown))
+        axis, found = chart["layout"]["xaxis"], [trace["x"][0] for trace in chart["data"][1:]]
+        inside = [tick for tick in axis["tickvals"] if min(found) <= tick <= max(found)]
+        assert 2 <= len(inside) <= 15
+        assert len(axis["ticktext"]) == len(axis["tickvals"])
+
+
 def test_wide_intervals_do_not_hide_the_means():
     shown = board(row("a", [0.1, 0.9], curve=True), row("b", [0.15, 0.9], curve=True))
     curves, _ = charts(shown)

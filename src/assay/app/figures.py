@@ -201,7 +201,7 @@ def cost_against_score(board: Board, look: Mapping[str, Series]) -> Figure | Non
                 "meta": row.name,
             }
         )
-    ticks = _decades(list(cost.values()))
+    ticks = _ticks(list(cost.values()))
     return {
         "data": traces,
         "layout": {
@@ -227,11 +227,21 @@ def _range(mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[float] |
     return [float(bottom), float(top)]
 
 
-def _decades(values: Sequence[float]) -> list[float]:
-    """Ticks 1, 2, 5 x 10^k around the values; only powers of ten when they span more than three decades."""
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+def _ticks(values: Sequence[float]) -> list[float]:
+    """Ticks 1, 2, 5 x 10^k around the values; only powers of ten over more than three decades.
+
+    Where fewer than two of them lie among the values, evenly spaced ones.
+    """
+    least, most = min(values), max(values)
+    low, high = math.floor(math.log10(least)), math.ceil(math.log10(most))
     steps = (1,) if high - low > 3 else (1, 2, 5)
-    return [step * 10.0**power for power in range(low - 1, high + 1) for step in steps]
+    ticks = [step * 10.0**power for power in range(low - 1, high + 1) for step in steps]
+    if least == most or sum(least <= tick <= most for tick in ticks) >= 2:
+        return ticks
+    unit = 10.0 ** math.floor(math.log10(most - least))
+    step = next(unit * times for times in (0.2, 0.5, 1, 2) if unit * times >= (most - least) / 6)
+    first, last = math.floor(least / step), math.ceil(most / step)
+    return [float(f"{step * at:.6g}") for at in range(max(first, 1), last + 1)]
 
 
 def _axis(metric: Metric) -> str:
