@@ -70,7 +70,7 @@ class Compare(Command):
     def run(self) -> int:
         """0 if any method finished, 1 if none did."""
         from assay.app.shelf import keep
-        from assay.app.terminal import console, say
+        from assay.app.terminal import Waiting, console, say
         from assay.core.comparison import compare
 
         allow_modules(self.data, *self.with_)
@@ -106,13 +106,15 @@ class Compare(Command):
         for row in board.rows:
             if self.errors.traceback and row.traceback:
                 say(f"{row.name}:\n{row.traceback.rstrip()}")
-        keep(board, self.runs, self.line)
-        if self.json is not None:
-            board.write(self.json)
-        if self.html is not None:
-            from assay.app.report import write_board
+        with Waiting(f"{board.task}: drawing the board"):
+            keep(board, self.runs, self.line)
+            if self.json is not None:
+                board.write(self.json)
+            if self.html is not None:
+                from assay.app.report import write_board
 
-            write_board(board, self.html, command=self.line)
+                write_board(board, self.html, command=self.line)
+        if self.html is not None:
             say(f"report: {self.html}")
         return 0 if any(row.status == "ok" for row in board.rows) else 1
 

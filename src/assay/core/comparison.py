@@ -85,8 +85,11 @@ def compare(
     check_surroundings(device, precision)
     task = catalog.task(task) if isinstance(task, str) else task
     _check_options(task, options)
-    waiting = Waiting(f"{task.name}: reading the data") if progress else contextlib.nullcontext()
-    with within(Run(device=device, precision=precision)), waiting:
+
+    def waiting(words: str) -> contextlib.AbstractContextManager[Any]:
+        return Waiting(f"{task.name}: {words}") if progress else contextlib.nullcontext()
+
+    with within(Run(device=device, precision=precision)), waiting("reading the data"):
         loaded = task.load(data, scale=scale, **options)
     entrants = _entrants(task, loaded, methods, settings or {}, peers, scale)
     chosen = _seeds(seeds)
@@ -97,7 +100,8 @@ def compare(
     live_data = getattr(loaded, "live", False)
     if live_data and on == "ray":
         raise ValueError(f"{loaded.name} exists in this process only, and cannot be sent to Ray")
-    kept: Any = loaded if live_data else store.keep_data(task, loaded)
+    with waiting("keeping the data for the trials"):
+        kept: Any = loaded if live_data else store.keep_data(task, loaded)
     trials = {}
     for seed in chosen:  # Seeds outside, methods inside: what is finished when it is cut off is paired.
         for entrant in entrants:
