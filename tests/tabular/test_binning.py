@@ -34,6 +34,7 @@ def column_shapes(rng: np.random.Generator) -> dict[str, np.ndarray]:
         "edge of few": rng.integers(0, 4100, n).astype(float),
         "integers": rng.integers(0, 1 << 40, n).astype(float),
         "normal": rng.normal(size=n),
+        "zeros of both signs": np.where(rng.random(n) < 0.5, rng.choice([0.0, -0.0], n), rng.normal(size=n)),
         "close": close,  # differ in their lowest bits alone
         "close with outliers": np.concatenate([close, [-1e300, 1e300, 0.0]]),  # equal in their highest bits
         "missing": np.where(rng.random(n) < 0.5, np.nan, rng.normal(size=n)),
@@ -55,6 +56,7 @@ def test_compiled_counts_equal_the_reference(weighted: bool) -> None:
         for ours, theirs in zip(compiled, reference, strict=True):
             assert ours.dtype == theirs.dtype
             np.testing.assert_array_equal(ours, theirs, err_msg=name)
+            np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs), err_msg=name)
 
 
 @needs_kernel

@@ -21,7 +21,7 @@ static inline double value_of(uint64_t key)
     return x;
 }
 
-/* Keys with weights, which may be NULL. */
+/* Keys with weights. */
 typedef struct {
     uint64_t *keys;
     double *weights;
@@ -43,8 +43,7 @@ static void sort_by_digit(Pairs from, Pairs to, int64_t n, int shift)
     for (int64_t i = 0; i < n; i++) {
         int64_t place = starts[from.keys[i] >> shift & (DIGIT_VALUES - 1)]++;
         to.keys[place] = from.keys[i];
-        if (from.weights)
-            to.weights[place] = from.weights[i];
+        to.weights[place] = from.weights[i];
     }
 }
 
@@ -56,16 +55,14 @@ static int insertion_sort(Pairs pairs, int64_t n)
         uint64_t key = pairs.keys[i];
         if (key >= pairs.keys[i - 1])
             continue;
-        double weight = pairs.weights ? pairs.weights[i] : 0;
+        double weight = pairs.weights[i];
         int64_t j = i;
         for (; j > 0 && pairs.keys[j - 1] > key; j--) {
             pairs.keys[j] = pairs.keys[j - 1];
-            if (pairs.weights)
-                pairs.weights[j] = pairs.weights[j - 1];
+            pairs.weights[j] = pairs.weights[j - 1];
         }
         pairs.keys[j] = key;
-        if (pairs.weights)
-            pairs.weights[j] = weight;
+        pairs.weights[j] = weight;
         moves += i - j;
         if (moves > 8 * n)
             return 0;
@@ -127,7 +124,7 @@ static int64_t count_few(const char *values, int64_t stride, const double *weigh
     return size;
 }
 
-/* Adds up the weights of equal neighbours, 1 each where there are none. `to` may be `sorted`. */
+/* Adds up the weights of equal neighbours. `to` may be `sorted`. */
 static int64_t merge_equal(Pairs sorted, int64_t n, Pairs to)
 {
     int64_t distinct = 0;
@@ -135,7 +132,7 @@ static int64_t merge_equal(Pairs sorted, int64_t n, Pairs to)
         uint64_t key = sorted.keys[i];
         double weight = 0;
         for (; i < n && sorted.keys[i] == key; i++)
-            weight += sorted.weights ? sorted.weights[i] : 1.0;
+            weight += sorted.weights[i];
         to.keys[distinct] = key, to.weights[distinct] = weight;
     }
     return distinct;
@@ -143,30 +140,45 @@ static int64_t merge_equal(Pairs sorted, int64_t n, Pairs to)
 
 /* Writes the distinct values, ascending and as the bits of doubles, to `keys`, and the weight of each (the
    number of rows if weights is NULL) to `counts`. NaN and rows of weight zero do not count. The four arrays
-   have n elements, the spare ones are scratch; without weights, min(n, FEW) are enough for spare_counts.
-   Returns how many distinct values there are. */
+   have n elements, the spare ones are scratch; without weights, min(n, FEW) are enough.
+   Returns how many distinct values there are, or without weights -1 if there are more than FEW: the values are
+   then best sorted without any. */
 int64_t assay_count_values(const char *values, int64_t stride, const double *weights, int64_t n,
                            uint64_t *keys, double *counts, uint64_t *spare_keys, double *spare_counts)
 {
     Pairs found = {keys, counts};
     int64_t size = count_few(values, stride, weights, n, found);
-    Pairs pairs = {keys, weights || size >= 0 ? counts : NULL};
+    if (size < 0 && !weights)
+        return -1;
     if (size < 0) {
         size = 0;
         for (int64_t i = 0; i < n; i++) {
             double x = *(const double *)(values + i * stride);
-            if (x != x || (weights && !(weights[i] > 0)))
+            if (x != x || !(weights[i] > 0))
                 continue;
-            if (weights)
-                counts[size] = weights[i];
+            counts[size] = weights[i];
             keys[size++] = key_of(x);
         }
     }
-    Pairs spare = {spare_keys, pairs.weights ? spare_counts : NULL};
-    int64_t distinct = merge_equal(radix_sort(pairs, spare, size), size, found);
+    int64_t distinct = merge_equal(radix_sort(found, (Pairs){spare_keys, spare_counts}, size), size, found);
     for (int64_t i = 0; i < distinct; i++) {
         double x = value_of(keys[i]);
         memcpy(keys + i, &x, sizeof x);
+    }
+    return distinct;
+}
+
+/* Replaces ascending values, NaN last, by the distinct ones, and writes how many there are of each to `counts`.
+   Returns how many distinct values there are. */
+int64_t assay_count_sorted(double *values, int64_t n, double *counts)
+{
+    int64_t distinct = 0;
+    for (int64_t i = 0; i < n && values[i] == values[i]; i++) {
+        if (i == 0 || values[i] != values[distinct - 1]) {
+            values[distinct] = values[i];
+            counts[distinct++] = 0;
+        }
+        counts[distinct - 1]++;
     }
     return distinct;
 }

@@ -44,12 +44,16 @@ def count_values(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.nda
         return binning_reference.count_values(values, weights)
     n = len(values)
     weights = None if weights is None else np.ascontiguousarray(weights, np.float64)
-    distinct, counts, spare = np.empty(n), np.empty(n), np.empty(n)
-    spare_counts = np.empty(min(n, FEW) if weights is None else n)
+    distinct, *room = (np.empty(min(n, FEW) if weights is None else n) for _ in range(4))
+    counts = room[0]
     found = kernel.assay_count_values(
         address(values), values.strides[0], None if weights is None else address(weights), n,
-        *map(address, (distinct, counts, spare, spare_counts)),
+        *map(address, (distinct, *room)),
     )  # fmt: skip
+    if found < 0:
+        distinct, counts = values + 0.0, np.empty(n)  # -0.0 becomes 0.0
+        distinct.sort()  # by vectors, faster than any sort of keys with weights
+        found = kernel.assay_count_sorted(address(distinct), n, address(counts))
     for array in (distinct, counts):
         array.resize(found, refcheck=False)
     return distinct, counts
@@ -124,7 +128,8 @@ def _compiled() -> ctypes.CDLL | None:
 def _declared(kernel: ctypes.CDLL) -> ctypes.CDLL:
     pointer, int64, int32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
     kernel.assay_count_values.argtypes = [pointer, int64, pointer, int64, pointer, pointer, pointer, pointer]
-    kernel.assay_count_values.restype = int64
+    kernel.assay_count_sorted.argtypes = [pointer, int64, pointer]
+    kernel.assay_count_values.restype = kernel.assay_count_sorted.restype = int64
     kernel.assay_encode.argtypes = [pointer, int32, int64, int64, int64, pointer, int32, pointer]
     kernel.assay_encode.restype = None
     return kernel
