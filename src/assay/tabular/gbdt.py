@@ -62,7 +62,7 @@ class GBDT(Boosting, ImpurityTree):
         criterion: what a tree decreases; gradients are numbers, so only "squared_error".
         max_depth: splits between root and leaf at most; None for no limit.
         max_bins: as in every tree here; None looks at every distinct value.
-        max_cat_to_onehot: as in every tree here; shallow trees gain from splitting categories in two groups.
+        max_cat_to_onehot: as in every tree here, but a split in two groups must gain more than by chance.
         n_iter_no_change: stop after a round whose held-out loss is not smaller, by ``tol``, than any of the
             so many before; None to run all rounds.
         validation_fraction: share of the rows held out for that, in (0, 1).

@@ -87,8 +87,8 @@ class XGBoost(Boosting):
         colsample_bytree: share of the columns a tree may use, in (0, 1].
         colsample_bylevel: share of those that a level may use.
         colsample_bynode: share of those that a node may use; the three multiply.
-        max_cat_to_onehot: a column of fewer categories than this is split one against the rest, others by
-            sets.
+        max_cat_to_onehot: a column of fewer categories than this is split one against the rest, others in
+            two groups, which must gain more than by chance.
         base_score: prediction before the first tree, a mean or a probability; None estimates it.
         early_stopping_rounds: stop when the held-out loss has not improved for so many rounds, and keep the
             best.
