@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from assay.data.table import Table
 
@@ -48,6 +49,18 @@ def test_a_column_of_numbers_with_a_typing_error_is_pointed_out():
     values[7] = "n.a."
     assert note(values) == "numbers, but for 2 texts such as 'n.a.'"
     assert note(["1", "a", "b"]) == ""
+
+
+def test_texts_of_a_frame_that_spell_something_else_are_pointed_out():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"d": ["2020-01-01", None, "2021-05-06"], "n": ["1", "2", "3"], "t": ["a", "b", "c"]}
+    )
+    notes = [line.note for line in Table.of(frame).describe()]
+    assert notes[0] == "texts that spell dates; as the kind date they would be such"
+    assert notes[1] == "texts that spell numbers; as the kind numeric they would be such"
+    assert notes[2] == ""
+    assert Table.of(frame, kinds={"d": "date"}).describe()[0].note == ""
 
 
 def test_a_decimal_comma_is_pointed_out():

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.data.kinds import number, text
+from assay.data.kinds import infer, number, text
 from assay.data.table import Column, Kind
 
 _MANY_ROWS = 1000  # Below, every value may differ by chance.
+_SPELT = {"numeric": "numbers", "boolean": "truth values", "date": "dates"}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+")
 
 
@@ -75,6 +76,8 @@ def _note(column: Column, present: np.ndarray, distinct: int) -> str:
 
 def _nearly_numbers(column: Column, present: np.ndarray) -> str:
     used = [column.categories[code] for code in np.unique(present)]
+    if (spelt := infer(used)) != "category":  # Of a typed file or a frame: those keep their texts.
+        return f"texts that spell {_SPELT[spelt]}; as the kind {spelt} they would be such"
     if all(_DECIMAL_COMMA.fullmatch(label.strip()) for label in used):
         return "numbers with a decimal comma, so categories; with a point they would be numbers"
     spelled = np.array([number(category) is not None for category in column.categories])[present]
