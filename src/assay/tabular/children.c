@@ -37,7 +37,7 @@ void allocate_children(Grower *g)
     Arena *arena = g->arena;
     size_t rows = (size_t)p->num_kept, features = (size_t)p->num_features;
     g->first = arena_take(arena, rows * (p->layout == WIDE ? 8 : 4));
-    g->second = p->layout == PACKED ? NULL : arena_take(arena, rows * 8);
+    g->second = p->second ? arena_take(arena, rows * 8) : NULL;
     if (p->layout == CLASSES)
         allocate_narrowed(p, arena, &g->narrowed);
     allocate_few(p, arena, &g->few);

@@ -243,7 +243,7 @@ def _two_sums(
             return _sums("newton", rows, records, None, scales, is_exact=is_exact)
     scales = powers(WIDE, WIDE)
     units = passes.quantise(gradient, rows, scales[0], is_weight=False)
-    ones = np.ones(len(gradient), np.int64)
+    ones = np.broadcast_to(np.int64(1), len(gradient))  # one number in memory
     weights = ones if hessian is None else passes.quantise(hessian, rows, scales[1], is_weight=True)
     return _sums("newton", rows, units, weights, scales, is_exact=scales == (0, 0))
 

@@ -21,7 +21,7 @@ LAYOUTS = {"packed": 0, "wide": 1, "classes": 2}
 CRITERIA = {"newton": 0, "gini": 1, "entropy": 2}
 BUNDLES = ("bundle_begin", "members", "factors", "num_codes")
 LAYOUT = (
-    "num_bins", "is_category", "is_exact", "highs", "edges", "high_offsets", "category_bins",
+    "num_bins", "is_category", "is_exact", "high_addresses", "threshold_addresses", "category_bins",
     "category_offsets",
 )  # fmt: skip
 NODES = (
@@ -205,13 +205,14 @@ def _argument(problem: Problem, threads: int) -> _Problem:
     """The argument of the kernel, without records; it points into the arrays of ``problem``."""
     statistics, limits, layout, codes = problem.statistics, problem.limits, problem.layout, problem.codes
     l1, l2, max_delta_step = problem.penalties
+    is_one = statistics.layout == "wide" and statistics.second is not None and not any(statistics.second.strides)
     return _Problem(
         columns=address(codes.columns),
         **{name: address(getattr(layout, name)) for name in LAYOUT},
         features=address(problem.features),
         rows=address(statistics.rows),
         first=address(statistics.first),
-        second=None if statistics.second is None else address(statistics.second),
+        second=None if statistics.second is None or is_one else address(statistics.second),
         num_rows=codes.num_rows,
         num_kept=len(statistics.rows),
         units=statistics.units,
@@ -232,7 +233,7 @@ def _argument(problem: Problem, threads: int) -> _Problem:
         layout=LAYOUTS[statistics.layout],
         criterion=CRITERIA[statistics.criterion],
         num_classes=statistics.num_classes,
-        counted=statistics.counted,
+        counted=statistics.counted and not is_one,
         has_short_weights=statistics.has_short_weights,
         **{
             name: -1 if getattr(limits, name) is None else min(getattr(limits, name), 2**31 - 1)

@@ -16,8 +16,9 @@ INLINE void add_target(const Problem *p, int64_t *cell, const void *first, const
         *cell += widen(((const int32_t *)first)[i]);
     } else if (layout == WIDE) {
         cell[0] += ((const int64_t *)first)[i];
-        cell[1] += ((const int64_t *)second)[i];
-        cell[2] += 1;
+        cell[1] += second ? ((const int64_t *)second)[i] : 1;
+        if (p->counted)
+            cell[2] += 1;
     } else if (layout == PAIRS) {
         uint32_t target = ((const uint32_t *)first)[i];
         ((Paired *)cell)[target & 0xFFFF] += (int32_t)(target >> 16);
@@ -78,7 +79,7 @@ INLINE void prefetch_row(const Problem *p, int64_t row, int32_t width, int32_t l
 {
     __builtin_prefetch((const char *)p->records + row * p->stride * width);
     __builtin_prefetch((const char *)p->first + row * (layout == WIDE ? 8 : 4));
-    if (layout != PACKED)
+    if (layout != PACKED && p->second)
         __builtin_prefetch((const int64_t *)p->second + row);
 }
 
@@ -156,7 +157,8 @@ void gather_targets(const Problem *p, const int32_t *rows, int64_t count, void *
     else
         for (int64_t i = 0; i < count; i++) {
             ((int64_t *)first)[i] = ((const int64_t *)p->first)[rows[i]];
-            ((int64_t *)second)[i] = ((const int64_t *)p->second)[rows[i]];
+            if (p->second)
+                ((int64_t *)second)[i] = ((const int64_t *)p->second)[rows[i]];
         }
 }
 

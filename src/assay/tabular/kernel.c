@@ -41,7 +41,8 @@ static bool is_constant(const Grower *g, const Node *node, const int64_t *sums)
             int64_t cell = widen(((const int32_t *)p->first)[row]);
             gi = (double)packed_gradient(cell), hi = (double)packed_hessian(cell);
         } else {
-            gi = (double)((const int64_t *)p->first)[row], hi = (double)((const int64_t *)p->second)[row];
+            gi = (double)((const int64_t *)p->first)[row];
+            hi = p->second ? (double)((const int64_t *)p->second)[row] : 1.0;
         }
         double rounding = 0x1p-50 * fabs(gi * whole_h);
         if (p->units[0] != 1)

@@ -30,12 +30,11 @@ typedef struct {
     const int32_t *num_codes; /* that each feature has: its bins, and the missing one if it occurs */
     const int32_t *num_bins;
     const uint8_t *is_category, *is_exact;
-    const double *highs, *edges;
-    const int64_t *high_offsets;
+    const double *const *highs, *const *thresholds; /* of each feature */
     const int32_t *category_bins;
     const int64_t *category_offsets;
     const int32_t *features, *rows;
-    const void *first, *second;
+    const void *first, *second; /* wide: second is NULL if all hessians are one unit */
     int64_t num_rows, stride, num_kept; /* num_kept is the length of rows */
     double units[2], l1, l2, max_delta_step, noise, min_gain, features_per_level, features_per_node;
     int64_t min_samples_split, min_samples_leaf, min_weight;
@@ -60,12 +59,12 @@ enum { PAIRED_WORDS = 4 }; /* the words of pairs are a multiple of this */
 /* The weight of a class in a word of two: none is negative, so words are added as if they were one number. */
 typedef int32_t __attribute__((may_alias)) Paired;
 
-/* A cell is `words` 64-bit integers: packed, gradient << 32 | hessian; wide, gradient, hessian, count; classes, the
-   weight of every class and a count if the problem is counted; pairs, the weights of two classes in each. */
+/* A cell is `words` 64-bit integers: packed, gradient << 32 | hessian; wide, gradient, hessian and, if the problem is
+   counted, count; classes, the weight of every class and likewise; pairs, the weights of two classes in each. */
 INLINE int32_t words_per_cell(const Problem *p)
 {
     return p->layout == PACKED ? 1
-           : p->layout == WIDE ? 3
+           : p->layout == WIDE ? 2 + p->counted
            : p->layout == PAIRS ? (p->num_classes + 2 * PAIRED_WORDS - 1) / (2 * PAIRED_WORDS) * PAIRED_WORDS
                                 : p->num_classes + p->counted;
 }

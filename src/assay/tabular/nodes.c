@@ -21,12 +21,14 @@ int32_t add_node(Grower *g, int32_t begin, int32_t count, int32_t depth, uint64_
    neighbour, the split parts known values from missing ones, at infinity. */
 static double threshold_of(const Problem *p, const Split *split)
 {
-    int64_t first = p->high_offsets[split->feature];
-    if (!p->is_exact[split->feature] || split->above < 0)
-        return p->edges[first + split->cut];
+    const double *highs = p->highs[split->feature];
+    if (split->above < 0)
+        return INFINITY;
+    if (!p->is_exact[split->feature])
+        return p->thresholds[split->feature][split->cut];
     if (!isnan(split->drawn))
         return split->drawn;
-    double below = p->highs[first + split->below], above = p->highs[first + split->above];
+    double below = highs[split->below], above = highs[split->above];
     double middle = below / 2 + above / 2;
     return middle >= below && middle < above ? middle : below;
 }

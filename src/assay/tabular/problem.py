@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from assay.tabular.bins import Bins, Codes
 from assay.tabular.fixed_point import Statistics
+from assay.tabular.kernel import address
 
 if TYPE_CHECKING:
     from assay.tabular.grower import Limits
@@ -23,9 +25,8 @@ class BinLayout:
         num_bins: int32[features], without the bin of missing values.
         is_category: bool[features].
         is_exact: bool[features], whether every bin is one value; then thresholds lie amid neighbours.
-        highs: float64, the largest value of every bin, of all features one after the other.
-        edges: float64, like ``highs``, the threshold above every bin, infinity above the last.
-        high_offsets: int64[features + 1]; empty ranges for categories.
+        highs: the largest value of every bin of each feature, as in `FeatureBins`; empty for categories.
+        thresholds: likewise; not looked at where bins are exact.
         category_bins: int32, the bin of every category, of all features one after the other.
         category_offsets: int64[features + 1]; empty ranges for numbers.
     """
@@ -33,11 +34,20 @@ class BinLayout:
     num_bins: np.ndarray
     is_category: np.ndarray
     is_exact: np.ndarray
-    highs: np.ndarray
-    edges: np.ndarray
-    high_offsets: np.ndarray
+    highs: tuple[np.ndarray, ...]
+    thresholds: tuple[np.ndarray, ...]
     category_bins: np.ndarray
     category_offsets: np.ndarray
+
+    @cached_property
+    def high_addresses(self) -> np.ndarray:
+        """uintp[features]: where the highs of each feature lie."""
+        return np.array([address(highs) for highs in self.highs], np.uintp)
+
+    @cached_property
+    def threshold_addresses(self) -> np.ndarray:
+        """uintp[features]: likewise."""
+        return np.array([address(thresholds) for thresholds in self.thresholds], np.uintp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +108,12 @@ _layouts: WeakKeyDictionary[Bins, BinLayout] = WeakKeyDictionary()
 def bin_layout(bins: Bins) -> BinLayout:
     """The layout of bins, made once for all trees of a fit."""
     if bins not in _layouts:
-        numeric = [feature for feature in bins.features if feature.kind != "category"]
         _layouts[bins] = BinLayout(
             num_bins=np.array([feature.num_bins for feature in bins.features], np.int32),
             is_category=np.array([feature.kind == "category" for feature in bins.features]),
             is_exact=np.array([np.array_equal(feature.low, feature.high) for feature in bins.features]),
-            highs=np.concatenate([np.zeros(0), *(feature.high for feature in numeric)]),
-            edges=np.concatenate(
-                [np.zeros(0), *(np.append(feature.thresholds, np.inf) for feature in numeric)]
-            ),
-            high_offsets=np.cumsum([0, *(len(feature.high) for feature in bins.features)]),
+            highs=tuple(np.ascontiguousarray(feature.high) for feature in bins.features),
+            thresholds=tuple(np.ascontiguousarray(feature.thresholds) for feature in bins.features),
             category_bins=np.concatenate([feature.category_bins for feature in bins.features]),
             category_offsets=np.cumsum([0, *(len(feature.category_bins) for feature in bins.features)]),
         )

@@ -269,7 +269,7 @@ class _Grower:
             if first.all() or not first.any():
                 first[0] = not first[0]
             return first, math.nan
-        highs = self.problem.layout.highs[slice(*self.problem.layout.high_offsets[feature : feature + 2])]
+        highs = self.problem.layout.highs[feature]
         low, high = float(highs[codes[0]]), float(highs[codes[-1]])
         threshold = low + (number >> 11) * 2.0**-53 * (high - low)
         if not threshold < high:
@@ -342,15 +342,14 @@ class _Grower:
 
         Without a neighbour, the split parts known values from missing ones, at infinity.
         """
-        layout = self.problem.layout
-        first = int(layout.high_offsets[split.feature])
+        layout, highs = self.problem.layout, self.problem.layout.highs[split.feature]
         codes = self.problem.codes.columns[split.feature, node.rows]
         below = codes[codes <= split.cut]
         above = codes[(codes > split.cut) & (codes < layout.num_bins[split.feature])]
-        if not layout.is_exact[split.feature] or not len(below) or not len(above):
-            return float(layout.edges[first + split.cut])
+        if not len(above):
+            return math.inf
+        if not layout.is_exact[split.feature]:
+            return float(layout.thresholds[split.feature][split.cut])
         if not math.isnan(split.drawn):
             return split.drawn
-        return float(
-            midpoints(layout.highs[first + int(below.max())], layout.highs[first + int(above.min())])
-        )
+        return float(midpoints(highs[int(below.max())], highs[int(above.min())]))

@@ -241,10 +241,11 @@ static void score_wide(const Problem *p, const int64_t *left, int32_t count, con
 {
     const int64_t none[3] = {0};
     const int64_t *extra = missing ? missing : none;
-    for (int32_t i = 0; i < count; i++, left += 3) {
-        int64_t g = left[0] + extra[0], h = left[1] + extra[1], n = left[2] + extra[2];
+    int32_t last = 1 + p->counted; /* without a count, the hessian is one */
+    for (int32_t i = 0; i < count; i++, left += words_per_cell(p)) {
+        int64_t g = left[0] + extra[0], h = left[1] + extra[1], n = left[last] + extra[last];
         bool allowed = h >= p->min_weight && sums[1] - h >= p->min_weight && n >= p->min_samples_leaf &&
-                       sums[2] - n >= p->min_samples_leaf && left[1] >= 1;
+                       sums[last] - n >= p->min_samples_leaf && left[1] >= 1;
         score[i] = allowed ? score_of_two(p, (double)g * p->units[0], (double)h * p->units[1]) +
                                  score_of_two(p, (double)(sums[0] - g) * p->units[0],
                                               (double)(sums[1] - h) * p->units[1])

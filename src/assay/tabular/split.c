@@ -106,7 +106,7 @@ static int32_t draw_codes(const Problem *p, Search *s, int32_t feature, int32_t 
     if (count == 1)
         return 1;
     if (!p->is_category[feature]) {
-        const double *highs = p->highs + p->high_offsets[feature];
+        const double *highs = p->highs[feature];
         double low = highs[codes[0]], high = highs[codes[count - 1]];
         double threshold = low + (double)(number >> 11) * 0x1p-53 * (high - low);
         if (!(threshold < high))
