@@ -27,7 +27,6 @@ class FeatureBins:
         name: the column's name.
         kind: the column's kind.
         num_bins: number of bins, at least 1, without the missing one, whose code it is.
-        thresholds: float64[num_bins - 1], ascending; empty for a category.
         low: float64[num_bins], the smallest training value in each bin (NaN if all are missing); empty for a
             category.
         high: float64[num_bins], the largest.
@@ -36,16 +35,25 @@ class FeatureBins:
             more categories than bins; then the most frequent have bins in the order of their codes, and the
             rest share the last bin and are split together. A category without a training row has `num_bins`:
             it counts as missing.
+        cuts: the thresholds, if they are not in the middle between the bins.
     """
 
     name: str
     kind: Kind
     num_bins: int
-    thresholds: np.ndarray
     low: np.ndarray
     high: np.ndarray
     categories: tuple[str, ...]
     category_bins: np.ndarray
+    cuts: np.ndarray | None = None
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """float64[num_bins - 1]: what parts the bins, ascending; empty for a category.
+
+        They are not stored: where every value has a bin there are as many as rows, and few are ever looked at.
+        """
+        return midpoints(self.high[:-1], self.low[1:]) if self.cuts is None else self.cuts
 
     @property
     def coding(self) -> Coding:
@@ -61,8 +69,7 @@ class FeatureBins:
             low = high = counts.values
         else:
             low, high = counts.values[starts], counts.values[np.append(starts[1:], len(counts.values)) - 1]
-        thresholds = midpoints(high[:-1], low[1:])
-        return cls(name, kind, len(low), thresholds, low, high, (), np.empty(0, np.int32))
+        return cls(name, kind, len(low), low, high, (), np.empty(0, np.int32))
 
     @classmethod
     def of_categories(cls, column: Column, weights: np.ndarray | None, max_bins: int | None) -> FeatureBins:
@@ -78,7 +85,7 @@ class FeatureBins:
             bins[frequent] = np.arange(max_bins - 1)
         bins = np.where(mass > 0, bins, num_bins).astype(np.int32)
         none = np.empty(0)
-        return cls(column.name, column.kind, num_bins, none, none, none, column.categories, bins)
+        return cls(column.name, column.kind, num_bins, none, none, column.categories, bins)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +188,7 @@ class Bins:
             starts, used = np.unique(starts, return_index=True)
             inside = (starts > 0) & (starts < len(counts.values))
             feature = FeatureBins.of_values(column.name, column.kind, counts, np.append(0, starts[inside]))
-            features.append(replace(feature, thresholds=np.asarray(thresholds, np.float64)[used[inside]]))
+            features.append(replace(feature, cuts=np.asarray(thresholds, np.float64)[used[inside]]))
         return cls(tuple(features))
 
     def encode(self, table: Table, *, threads: int = 1) -> Codes:

@@ -123,17 +123,17 @@ static int32_t least_drawn(const Problem *p, const Child *child)
 static void choose_features(const Grower *g, Child *child)
 {
     const Problem *p = g->p;
-    const Node *node = node_at(g->tree, child->node);
+    uint64_t key = child->visit.key;
     int32_t count = p->num_used;
-    child->numbers = stream_of(node->key, DRAW);
+    child->numbers = stream_of(key, DRAW);
     if (p->features_per_level == 1 && p->features_per_node == 1)
         return;
     memcpy(child->features, p->features, (size_t)count * sizeof *child->features);
     if (p->features_per_level < 1)
         count = sample(child->features, count, p->features_per_level,
-                       draw(g->root_key, LEVEL, (uint64_t)node->depth), LEVEL);
+                       draw(g->root_key, LEVEL, (uint64_t)child->visit.depth), LEVEL);
     if (p->features_per_node < 1)
-        count = sample(child->features, count, p->features_per_node, node->key, NODE);
+        count = sample(child->features, count, p->features_per_node, key, NODE);
     child->num_features = count;
 }
 
@@ -172,8 +172,8 @@ static void search_bundle(void *task, int32_t place, int32_t worker)
             if (!child->is_chosen[feature])
                 continue;
             int32_t cells = cells_of_histogram(p, &search->cells, feature, child->histogram + begin, num_codes);
-            search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->node),
-                           node_at(g->tree, child->node)->key);
+            search_feature(p, search, &child->best[worker], feature, cells, sums_of(g, child->visit.node),
+                           child->visit.key);
         }
     }
 }
@@ -198,7 +198,7 @@ static bool search_rows(const SearchTask *t, int32_t feature, int32_t worker)
     Child *child = t->children[0];
     int32_t cells = cells_of_rows(t->p, &search->cells, feature, &t->rows);
     search_feature(t->p, search, &child->best[worker], feature, cells, t->sums,
-                   node_at(t->g->tree, child->node)->key);
+                   child->visit.key);
     return cells > 1;
 }
 
@@ -212,12 +212,12 @@ static void search_rows_of(void *task, int32_t i, int32_t worker)
 static SearchTask begin_rows(Grower *g, Child *child)
 {
     const Problem *p = g->p;
-    const Node *node = node_at(g->tree, child->node);
+    const Node *node = node_at(g->tree, child->visit.node);
     const int32_t *rows = g->order + node->begin;
     SearchTask t = {.g = g,
                     .children = {child},
                     .p = p,
-                    .sums = sums_of(g, child->node),
+                    .sums = sums_of(g, child->visit.node),
                     .rows = {rows, node->count, g->first, g->second}};
     if (p->layout == CLASSES) {
         narrow_classes(p, t.sums, &g->narrowed);
@@ -257,9 +257,9 @@ void search_few_rows(Grower *g, Child *child)
 static void search_by_rows(Grower *g, Child *child)
 {
     const Problem *p = g->p;
-    const Node *node = node_at(g->tree, child->node);
-    if (fits_few(&g->few, node->count, sums_of(g, child->node))) {
-        begin_few(&g->few, g->order + node->begin, node->count, sums_of(g, child->node));
+    const Node *node = node_at(g->tree, child->visit.node);
+    if (fits_few(&g->few, node->count, sums_of(g, child->visit.node))) {
+        begin_few(&g->few, g->order + node->begin, node->count, sums_of(g, child->visit.node));
         search_few_rows(g, child);
         return;
     }
@@ -326,10 +326,10 @@ static int64_t *histogram_of(Grower *g, int32_t index)
 
 /* -- children ------------------------------------------------------------------------------------------------- */
 
-Child *begin_child(Grower *g, int32_t which, int32_t node)
+Child *begin_child(Grower *g, int32_t which, const Visit *visit)
 {
     Child *child = &g->children[which];
-    child->node = node;
+    child->visit = *visit;
     child->histogram = NULL;
     for (int32_t w = 0; w < g->workers; w++)
         child->best[w].feature = -1;
@@ -348,11 +348,11 @@ Split *best_split(Grower *g, Child *child)
 
 void search_root(Grower *g, Child *child)
 {
-    if (!deserves_histogram(g, child->node)) {
+    if (!deserves_histogram(g, child->visit.node)) {
         search_by_rows(g, child);
         return;
     }
-    child->histogram = histogram_of(g, child->node);
+    child->histogram = histogram_of(g, child->visit.node);
     search_histograms(&(SearchTask){.g = g, .num_children = 1, .children = {child}, .smaller = child->histogram});
 }
 

@@ -8,28 +8,46 @@
 
 #pragma GCC visibility push(hidden)
 
-/* A node as it is given back, its right child next to the left one; its rows stand in `order` from `begin` on. */
+/* A node as it is given back, its right child next to the left one; its rows stand in `order` from `begin` on. There
+   are as many as rows, so it is kept small. */
 typedef struct {
-    double threshold, gain;
-    int64_t categories_begin;
-    uint64_t key;
-    int32_t begin, count, feature, left, depth, num_categories;
-    bool missing_left;
+    union {
+        double threshold;
+        struct {
+            uint32_t begin;
+            int32_t count;
+        } categories; /* of a split of categories */
+    };
+    double gain;
+    int32_t begin, count, feature;
+    uint32_t left : 31, missing_left : 1; /* left is 0 for a leaf */
 } Node;
 
-enum { CHUNK_NODES = 512 };
+enum { CHUNK_NODES = 4096 };
+
+/* A node that is to be searched or split, and what its random numbers are made of. */
+typedef struct {
+    int32_t node, depth;
+    uint64_t key;
+} Visit;
+
+INLINE Visit visit_child(const Visit *parent, int32_t node, bool is_left)
+{
+    return (Visit){node, parent->depth + 1, mix(parent->key ^ (is_left ? 1 : 2))};
+}
 
 typedef struct {
     int64_t num_nodes, num_categories;
     Node **nodes;        /* chunks, so that they need not be moved when there are more */
     int64_t **sums;      /* words_per_cell of each node */
     int32_t *categories; /* that go left, in the order of the splits */
-    Arena arena;         /* all memory of the tree and of its growth */
+    Arena arena;         /* all memory of the tree */
+    Arena growth;        /* and of its growth */
 } Tree;
 
 /* A node worth splitting, or one of a list of spare ones. */
 typedef struct Open {
-    int32_t node;
+    Visit visit;
     Split split;
     int64_t *histogram; /* or NULL */
     struct Open *next;
@@ -37,8 +55,8 @@ typedef struct Open {
 
 /* A new node to be searched, among some of the features. */
 typedef struct {
-    int32_t node, num_features;
-    int32_t *features;
+    Visit visit;
+    int32_t num_features, *features;
     uint64_t numbers;   /* random ones, that draw among them */
     int32_t num_drawn, *drawn; /* the places that the first ones came from */
     uint8_t *is_chosen; /* by feature */
@@ -80,7 +98,7 @@ static inline int64_t *sums_of(const Grower *g, int32_t node)
 
 /* -- nodes.c -------------------------------------------------------------------------------------------------- */
 
-int32_t add_node(Grower *g, int32_t begin, int32_t count, int32_t depth, uint64_t key);
+int32_t add_node(Grower *g, int32_t begin, int32_t count);
 
 /* Adds the children, right and left, of a node whose first `left` rows go left. */
 void add_children(Grower *g, int32_t index, const Split *split, int32_t left, int32_t nodes[2]);
@@ -94,7 +112,7 @@ void allocate_children(Grower *g);
 void give_histogram(Grower *g, int64_t *histogram);
 
 /* Prepares the search of a node, as the first or the second child. */
-Child *begin_child(Grower *g, int32_t which, int32_t node);
+Child *begin_child(Grower *g, int32_t which, const Visit *visit);
 
 /* Searches the root. */
 void search_root(Grower *g, Child *child);

@@ -170,6 +170,7 @@ def grow(
     features: np.ndarray | None = None,
     seed: int = 0,
     threads: int = 1,
+    alone: bool = False,
     reference: bool = False,
 ) -> Grown:
     """Grow one tree.
@@ -185,6 +186,7 @@ def grow(
         features: distinct feature indices that may be split; None for all.
         seed: of the random features and thresholds, a 64-bit integer.
         threads: at most so many threads, at least 1; the tree does not depend on it.
+        alone: no other tree follows: memory is given back to the system instead of being kept for the next.
         reference: run the NumPy twin of the compiled kernel (as happens where there is no kernel).
 
     Raises:
@@ -195,7 +197,7 @@ def grow(
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     problem = _problem(codes, target, limits, rows, features, seed)
-    nodes = grow_in_numpy(problem) if reference else growing.grow(problem, threads)
+    nodes = grow_in_numpy(problem) if reference else growing.grow(problem, threads, alone=alone)
     return Grown(_tree(target, nodes), nodes.leaf)
 
 

@@ -49,6 +49,7 @@ class _Problem(ctypes.Structure):
             for name in ("has_short_weights", "max_depth", "max_leaves", "max_features")
         ),
         *((name, ctypes.c_int32) for name in ("random_thresholds", "max_categories_onehot", "threads")),
+        ("is_alone", ctypes.c_int32),
     ]
 
 
@@ -119,12 +120,18 @@ _records: WeakKeyDictionary[Codes, Records] = WeakKeyDictionary()
 _records_lock = threading.Lock()
 
 
-def grow(problem: Problem, threads: int) -> Nodes:
-    """The tree of a problem."""
+def grow(problem: Problem, threads: int, *, alone: bool = False) -> Nodes:
+    """The tree of a problem.
+
+    Args:
+        problem: checked.
+        threads: at most so many.
+        alone: no other tree follows: memory is given back to the system instead of being kept for it.
+    """
     kernel = _compiled()
     if kernel is None:
         return reference.grow(problem)
-    argument = _argument(problem, threads)
+    argument = _argument(problem, threads, alone=alone)
     if _wants_histograms(problem):
         with _records_lock:
             records = _records.get(problem.codes)
@@ -201,7 +208,7 @@ def _wants_histograms(problem: Problem) -> bool:
     return every and limits.features_per_level * limits.features_per_node >= 0.5
 
 
-def _argument(problem: Problem, threads: int) -> _Problem:
+def _argument(problem: Problem, threads: int, *, alone: bool) -> _Problem:
     """The argument of the kernel, without records; it points into the arrays of ``problem``."""
     statistics, limits, layout, codes = problem.statistics, problem.limits, problem.layout, problem.codes
     l1, l2, max_delta_step = problem.penalties
@@ -242,6 +249,7 @@ def _argument(problem: Problem, threads: int) -> _Problem:
         random_thresholds=limits.random_thresholds,
         max_categories_onehot=min(limits.max_categories_onehot, 2**31 - 1),
         threads=threads,
+        is_alone=alone,
     )
 
 

@@ -115,6 +115,7 @@ class ImpurityTree(Estimator):
         features: NDArray[np.int64] | None = None,
         threads: int = 1,
         wide: bool = True,
+        alone: bool = False,
     ) -> Grown:
         """Returns a tree and the leaf of every training row.
 
@@ -127,6 +128,7 @@ class ImpurityTree(Estimator):
             seed: of the features and thresholds drawn.
             features: columns to use; None for all.
             threads: of the grower; the tree does not depend on it.
+            alone: no other tree follows.
             wide: sums more exact than float64's, instead of 15 bits per row, which are faster.
         """
         num_features = len(codes.bins.features) if features is None else len(features)
@@ -138,7 +140,7 @@ class ImpurityTree(Estimator):
             if weight is not None:
                 gradient *= weight
             goal = Newton(gradient=gradient, hessian=weight, wide=wide)
-            grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
+            grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads, alone=alone)
             value = grown.tree.value
             value += origin
             if not wide:  # Rounded sums have grown the tree; a leaf predicts the exact mean of its rows.
@@ -146,7 +148,7 @@ class ImpurityTree(Estimator):
             return grown
         criterion = "gini" if self.criterion == "gini" else "entropy"
         goal = Classes(labels=target, num_classes=num_classes, weights=weight, criterion=criterion, wide=wide)
-        grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads)
+        grown = grow(codes, goal, limits, features=features, seed=seed, threads=threads, alone=alone)
         if num_classes > 2:
             return grown
         return replace(grown, tree=grown.tree.with_values(grown.tree.value[:, -1:].copy()))

@@ -18,8 +18,8 @@ static void allocate(Grower *g)
     g->order = arena_take(arena, rows * sizeof *g->order);
     memcpy(g->order, p->rows, rows * sizeof *g->order);
     size_t chunks = 2 * rows / CHUNK_NODES + 1;
-    g->tree->nodes = arena_take(arena, chunks * sizeof *g->tree->nodes);
-    g->tree->sums = arena_take(arena, chunks * sizeof *g->tree->sums);
+    g->tree->nodes = arena_take(&g->tree->arena, chunks * sizeof *g->tree->nodes);
+    g->tree->sums = arena_take(&g->tree->arena, chunks * sizeof *g->tree->sums);
     allocate_partition(p, arena, &g->partition, g->workers);
     allocate_children(g);
 }
@@ -55,12 +55,12 @@ static bool is_constant(const Grower *g, const Node *node, const int64_t *sums)
     return true;
 }
 
-static bool may_split(const Grower *g, int32_t index)
+static bool may_split(const Grower *g, const Visit *visit)
 {
     const Problem *p = g->p;
-    const Node *node = node_at(g->tree, index);
-    const int64_t *sums = sums_of(g, index);
-    if ((p->max_depth >= 0 && node->depth >= p->max_depth) || node->count < p->min_samples_split ||
+    const Node *node = node_at(g->tree, visit->node);
+    const int64_t *sums = sums_of(g, visit->node);
+    if ((p->max_depth >= 0 && visit->depth >= p->max_depth) || node->count < p->min_samples_split ||
         node->count < 2 * p->min_samples_leaf)
         return false;
     int64_t weight = weight_of(p, sums);
@@ -82,7 +82,7 @@ static bool may_split(const Grower *g, int32_t index)
 
 static bool goes_first(const Open *a, const Open *b)
 {
-    return a->split.gain > b->split.gain || (a->split.gain == b->split.gain && a->node < b->node);
+    return a->split.gain > b->split.gain || (a->split.gain == b->split.gain && a->visit.node < b->visit.node);
 }
 
 static void push(Grower *g, Open *open)
@@ -144,22 +144,23 @@ static bool gains(const Grower *g, int32_t index, Split *best, double score)
 static void enter(Grower *g, Child *child)
 {
     Split *best = best_split(g, child);
-    if (!gains(g, child->node, best, score_of_node(g->p, sums_of(g, child->node)))) {
+    int32_t node = child->visit.node;
+    if (!gains(g, node, best, score_of_node(g->p, sums_of(g, node)))) {
         give_histogram(g, child->histogram);
         return;
     }
     Open *open = take_open(g);
-    open->node = child->node;
+    open->visit = child->visit;
     open->histogram = child->histogram;
     copy_split(g->p, &open->split, best);
     push(g, open);
 }
 
 /* Opens a node of few rows, below which all is to be grown at once. */
-static void enter_few(Grower *g, int32_t index)
+static void enter_few(Grower *g, const Visit *visit)
 {
     Open *open = take_open(g);
-    open->node = index;
+    open->visit = *visit;
     open->histogram = NULL;
     open->split.feature = -1;
     push(g, open);
@@ -167,10 +168,10 @@ static void enter_few(Grower *g, int32_t index)
 
 static void split_node(Grower *g, const Open *open, int32_t nodes[2])
 {
-    const Node *node = node_at(g->tree, open->node);
+    const Node *node = node_at(g->tree, open->visit.node);
     int64_t left =
         partition_rows(g->p, &g->partition, &open->split, g->order + node->begin, node->count, g->workers);
-    add_children(g, open->node, &open->split, (int32_t)left, nodes);
+    add_children(g, open->visit.node, &open->split, (int32_t)left, nodes);
 }
 
 /* Whether all below a node is grown at once. */
@@ -180,45 +181,48 @@ static bool is_few(const Grower *g, int32_t index)
            fits_few(&g->few, node_at(g->tree, index)->count, sums_of(g, index));
 }
 
-static void grow_few(Grower *g, int32_t index)
+static void grow_few(Grower *g, const Visit *visit)
 {
-    if (!may_split(g, index))
+    if (!may_split(g, visit))
         return;
+    int32_t index = visit->node;
     const Node *node = node_at(g->tree, index);
     begin_few(&g->few, g->order + node->begin, node->count, sums_of(g, index));
-    Child *child = begin_child(g, 0, index);
+    Child *child = begin_child(g, 0, visit);
     search_few_rows(g, child);
     Split *best = best_split(g, child);
     if (!gains(g, index, best, score_of_few(&g->few)))
         return;
     int32_t nodes[2];
     add_children(g, index, best, part_few(&g->few), nodes);
-    grow_few(g, nodes[1]);
-    grow_few(g, nodes[0]);
+    Visit left = visit_child(visit, nodes[1], true), right = visit_child(visit, nodes[0], false);
+    grow_few(g, &left);
+    grow_few(g, &right);
 }
 
 static void add_root(Grower *g)
 {
     const Problem *p = g->p;
-    int32_t root = add_node(g, 0, (int32_t)p->num_kept, 0, g->root_key);
+    int32_t root = add_node(g, 0, (int32_t)p->num_kept);
+    Visit visit = {root, 0, g->root_key};
     int64_t *sums = sums_of(g, root);
     memset(sums, 0, (size_t)g->words * sizeof *sums);
     sum_targets(p, g->order, p->num_kept, sums);
     if (is_few(g, root))
-        enter_few(g, root);
-    if (is_few(g, root) || p->max_leaves == 1 || !may_split(g, root))
+        enter_few(g, &visit);
+    if (is_few(g, root) || p->max_leaves == 1 || !may_split(g, &visit))
         return;
-    Child *child = begin_child(g, 0, root);
+    Child *child = begin_child(g, 0, &visit);
     search_root(g, child);
     enter(g, child);
 }
 
 static void grow(const Problem *p, Tree *tree, int32_t workers, int32_t *leaf)
 {
-    Grower *g = arena_zeros(&tree->arena, sizeof *g);
+    Grower *g = arena_zeros(&tree->growth, sizeof *g);
     *g = (Grower){.p = p,
                   .tree = tree,
-                  .arena = &tree->arena,
+                  .arena = &tree->growth,
                   .workers = workers,
                   .words = words_per_cell(p),
                   .root_key = mix(p->seed)};
@@ -230,30 +234,36 @@ static void grow(const Problem *p, Tree *tree, int32_t workers, int32_t *leaf)
         open->next = g->spare_open;
         g->spare_open = open;
         if (open->split.feature < 0) {
-            grow_few(g, open->node);
+            Visit visit = open->visit; /* others will be opened in its place */
+            grow_few(g, &visit);
             continue;
         }
         int32_t nodes[2]; /* right and left */
+        Visit visits[2];
         split_node(g, open, nodes);
         if (++leaves == p->max_leaves)
             break;
         Child *children[2];
-        for (int32_t c = 0; c < 2; c++)
-            children[c] = !is_few(g, nodes[c]) && may_split(g, nodes[c]) ? begin_child(g, c, nodes[c]) : NULL;
+        for (int32_t c = 0; c < 2; c++) {
+            visits[c] = visit_child(&open->visit, nodes[c], c == 1);
+            children[c] = !is_few(g, nodes[c]) && may_split(g, &visits[c]) ? begin_child(g, c, &visits[c]) : NULL;
+        }
         search_children(g, children, nodes, open->histogram);
         for (int32_t c = 0; c < 2; c++)
             if (children[c])
                 enter(g, children[c]);
             else if (is_few(g, nodes[c]))
-                enter_few(g, nodes[c]);
+                enter_few(g, &visits[c]);
     }
     note_leaves(g, leaf);
 }
 
 /* Grows the tree, or returns false if memory runs out. */
-static bool grow_within(Arena *arena, const Problem *p, Tree *tree, int32_t workers, int32_t *leaf)
+static bool grow_within(const Problem *p, Tree *tree, int32_t workers, int32_t *leaf)
 {
-    if (setjmp(arena->failed))
+    if (setjmp(tree->arena.failed))
+        return false;
+    if (setjmp(tree->growth.failed))
         return false;
     grow(p, tree, workers, leaf);
     return true;
@@ -271,10 +281,12 @@ EXPORT Tree *assay_grow(const Problem *p, int32_t *leaf)
     Tree *tree = calloc(1, sizeof *tree);
     if (!tree)
         return NULL;
-    arena_begin(&tree->arena);
+    arena_begin(&tree->growth, !p->is_alone); /* in the order of their ends: each finds what its like has kept */
+    arena_begin(&tree->arena, !p->is_alone);
     int32_t workers = pool_acquire(p->threads);
-    bool complete = grow_within(&tree->arena, p, tree, workers, leaf);
+    bool complete = grow_within(p, tree, workers, leaf);
     pool_release(workers);
+    arena_end(&tree->growth);
     if (complete)
         return tree;
     assay_free_tree(tree);

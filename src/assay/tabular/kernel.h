@@ -45,6 +45,7 @@ typedef struct {
     int32_t has_short_weights; /* of classes: no row's weight exceeds 15 bits */
     int32_t max_depth, max_leaves, max_features; /* -1: no limit */
     int32_t random_thresholds, max_categories_onehot, threads;
+    int32_t is_alone; /* no other tree follows, for which memory would be kept */
 } Problem;
 
 /* Arrays of a tree's nodes: `Nodes` of problem.py. */

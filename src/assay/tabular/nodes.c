@@ -4,16 +4,15 @@
 #include <math.h>
 #include <string.h>
 
-int32_t add_node(Grower *g, int32_t begin, int32_t count, int32_t depth, uint64_t key)
+int32_t add_node(Grower *g, int32_t begin, int32_t count)
 {
     Tree *tree = g->tree;
     if (tree->num_nodes % CHUNK_NODES == 0) {
         int64_t chunk = tree->num_nodes / CHUNK_NODES;
-        tree->nodes[chunk] = arena_take(g->arena, CHUNK_NODES * sizeof **tree->nodes);
-        tree->sums[chunk] = arena_take(g->arena, CHUNK_NODES * (size_t)g->words * sizeof **tree->sums);
+        tree->nodes[chunk] = arena_take(&tree->arena, CHUNK_NODES * sizeof **tree->nodes);
+        tree->sums[chunk] = arena_take(&tree->arena, CHUNK_NODES * (size_t)g->words * sizeof **tree->sums);
     }
-    *node_at(tree, tree->num_nodes) = (Node){.threshold = NAN, .begin = begin, .count = count, .key = key,
-                                             .depth = depth, .feature = -1, .left = -1};
+    *node_at(tree, tree->num_nodes) = (Node){.threshold = NAN, .begin = begin, .count = count, .feature = -1};
     return (int32_t)tree->num_nodes++;
 }
 
@@ -40,16 +39,18 @@ static void note_categories(Grower *g, Node *node, int32_t feature)
     int64_t first = g->p->category_offsets[feature], count = g->p->category_offsets[feature + 1] - first;
     if (tree->num_categories + count > g->category_capacity) {
         g->category_capacity = 2 * (tree->num_categories + count);
-        tree->categories = arena_enlarged(g->arena, tree->categories, tree->num_categories, g->category_capacity,
+        tree->categories = arena_enlarged(&tree->arena, tree->categories, tree->num_categories, g->category_capacity,
                                           sizeof *tree->categories);
     }
     int32_t *categories = tree->categories + tree->num_categories;
+    int32_t num_left = 0;
     for (int32_t category = 0; category < count; category++) {
-        categories[node->num_categories] = category;
-        node->num_categories += g->partition.goes_left[g->p->category_bins[first + category]];
+        categories[num_left] = category;
+        num_left += g->partition.goes_left[g->p->category_bins[first + category]];
     }
-    node->categories_begin = tree->num_categories;
-    tree->num_categories += node->num_categories;
+    node->categories.begin = (uint32_t)tree->num_categories; /* growing.py refuses trees of too many */
+    node->categories.count = num_left;
+    tree->num_categories += num_left;
 }
 
 void add_children(Grower *g, int32_t index, const Split *split, int32_t left, int32_t nodes[2])
@@ -62,8 +63,9 @@ void add_children(Grower *g, int32_t index, const Split *split, int32_t left, in
         note_categories(g, parent, split->feature);
     else
         parent->threshold = threshold_of(g->p, split);
-    parent->left = nodes[1] = add_node(g, parent->begin, left, parent->depth + 1, mix(parent->key ^ 1));
-    nodes[0] = add_node(g, parent->begin + left, parent->count - left, parent->depth + 1, mix(parent->key ^ 2));
+    nodes[1] = add_node(g, parent->begin, left);
+    nodes[0] = add_node(g, parent->begin + left, parent->count - left);
+    parent->left = (uint32_t)nodes[1];
     const int64_t *whole = sums_of(g, index);
     int64_t *left_sums = sums_of(g, nodes[1]), *right_sums = sums_of(g, nodes[0]);
     for (int32_t w = 0; w < g->words; w++) {
@@ -123,27 +125,34 @@ static void copy_value(const Problem *p, const int64_t *sums, double weight, dou
     }
 }
 
-/* Copies a tree out, one array for each of its properties. */
-EXPORT void assay_copy_tree(const Problem *p, const Tree *tree, const Nodes *to)
+/* Copies a tree out, one array for each of its properties. If no other tree follows, what was copied is given back on
+   the way, so that little is there twice. */
+EXPORT void assay_copy_tree(const Problem *p, Tree *tree, const Nodes *to)
 {
     int32_t words = words_per_cell(p), num_values = p->criterion == NEWTON ? 1 : p->num_classes;
     int64_t num_categories = 0;
     for (int64_t i = 0; i < tree->num_nodes; i++) {
         const Node *node = node_at(tree, i);
+        bool by_category = node->feature >= 0 && p->is_category[node->feature];
+        int32_t listed = by_category ? node->categories.count : 0;
         to->feature[i] = node->feature;
-        to->left[i] = node->left;
+        to->left[i] = node->left ? (int32_t)node->left : -1;
         to->missing_left[i] = node->missing_left;
-        to->threshold[i] = node->threshold;
+        to->threshold[i] = by_category ? NAN : node->threshold;
         to->gain[i] = node->gain;
         to->count[i] = node->count;
         to->category_offsets[i] = (int32_t)num_categories;
-        if (node->num_categories)
-            memcpy(to->categories + num_categories, tree->categories + node->categories_begin,
-                   (size_t)node->num_categories * sizeof *to->categories);
-        num_categories += node->num_categories;
-        const int64_t *sums = tree->sums[i / CHUNK_NODES] + i % CHUNK_NODES * words;
+        if (listed)
+            memcpy(to->categories + num_categories, tree->categories + node->categories.begin,
+                   (size_t)listed * sizeof *to->categories);
+        num_categories += listed;
+        int64_t chunk = i / CHUNK_NODES, *sums = tree->sums[chunk] + i % CHUNK_NODES * words;
         to->weight[i] = (double)weight_of(p, sums) * p->units[1];
         copy_value(p, sums, to->weight[i], to->value + i * num_values);
+        if (p->is_alone && i % CHUNK_NODES == CHUNK_NODES - 1) {
+            arena_discard(tree->nodes[chunk], CHUNK_NODES * sizeof **tree->nodes);
+            arena_discard(tree->sums[chunk], CHUNK_NODES * (size_t)words * sizeof **tree->sums);
+        }
     }
     to->category_offsets[tree->num_nodes] = (int32_t)num_categories;
 }

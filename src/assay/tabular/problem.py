@@ -26,7 +26,7 @@ class BinLayout:
         is_category: bool[features].
         is_exact: bool[features], whether every bin is one value; then thresholds lie amid neighbours.
         highs: the largest value of every bin of each feature, as in `FeatureBins`; empty for categories.
-        thresholds: likewise; not looked at where bins are exact.
+        thresholds: likewise; empty where bins are exact.
         category_bins: int32, the bin of every category, of all features one after the other.
         category_offsets: int64[features + 1]; empty ranges for numbers.
     """
@@ -108,12 +108,16 @@ _layouts: WeakKeyDictionary[Bins, BinLayout] = WeakKeyDictionary()
 def bin_layout(bins: Bins) -> BinLayout:
     """The layout of bins, made once for all trees of a fit."""
     if bins not in _layouts:
+        is_exact = [np.array_equal(feature.low, feature.high) for feature in bins.features]
         _layouts[bins] = BinLayout(
             num_bins=np.array([feature.num_bins for feature in bins.features], np.int32),
             is_category=np.array([feature.kind == "category" for feature in bins.features]),
-            is_exact=np.array([np.array_equal(feature.low, feature.high) for feature in bins.features]),
+            is_exact=np.array(is_exact),
             highs=tuple(np.ascontiguousarray(feature.high) for feature in bins.features),
-            thresholds=tuple(np.ascontiguousarray(feature.thresholds) for feature in bins.features),
+            thresholds=tuple(
+                np.zeros(0) if exact else np.ascontiguousarray(feature.thresholds)
+                for feature, exact in zip(bins.features, is_exact, strict=True)
+            ),
             category_bins=np.concatenate([feature.category_bins for feature in bins.features]),
             category_offsets=np.cumsum([0, *(len(feature.category_bins) for feature in bins.features)]),
         )
