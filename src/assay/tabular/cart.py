@@ -80,7 +80,11 @@ class CART(ImpurityTree):
         weight = self._row_weights(target, given, self._classes)
         codes = self._encode(table, weight)
         seed = int(as_generator(self.random_state).integers(2**63))
-        return self._grow(codes, target, self._num_classes, weight, seed=seed, alone=True).tree, target, weight
+        return (
+            self._grow(codes, target, self._num_classes, weight, seed=seed, alone=True).tree,
+            target,
+            weight,
+        )
 
     @property
     def tree_(self) -> Tree:

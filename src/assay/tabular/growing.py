@@ -212,7 +212,9 @@ def _argument(problem: Problem, threads: int, *, alone: bool) -> _Problem:
     """The argument of the kernel, without records; it points into the arrays of ``problem``."""
     statistics, limits, layout, codes = problem.statistics, problem.limits, problem.layout, problem.codes
     l1, l2, max_delta_step = problem.penalties
-    is_one = statistics.layout == "wide" and statistics.second is not None and not any(statistics.second.strides)
+    is_one = (
+        statistics.layout == "wide" and statistics.second is not None and not any(statistics.second.strides)
+    )
     return _Problem(
         columns=address(codes.columns),
         **{name: address(getattr(layout, name)) for name in LAYOUT},

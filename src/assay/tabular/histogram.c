@@ -141,8 +141,10 @@ int64_t allocate_cells(const Problem *p, Arena *arena, Cells *c)
     /* One more than there can be is written, one candidate is added, and a whole vector read. */
     size_t present = (codes < (size_t)p->num_kept ? codes : (size_t)p->num_kept) + 2;
     c->codes = arena_take(arena, present * sizeof *c->codes);
-    c->cells = arena_zeros(arena, (present * words + LANES) * sizeof *c->cells);
-    c->table = arena_zeros(arena, (p->width == 1 ? TABLES : 1) * codes * words * sizeof *c->table);
+    size_t marked = codes / 2 + 2, room = p->records || marked > present ? present : marked;
+    c->room = arena_zeros(arena, (room * words + LANES) * sizeof *c->room);
+    c->table = arena_zeros(arena, ((p->width == 1 ? TABLES : 1) * codes * words + LANES) * sizeof *c->table);
+    c->num_used = 0;
     c->seen = arena_zeros(arena, (codes / 8 + 1) * 8);
     c->bits = arena_zeros(arena, (codes / 64 + 1) * sizeof *c->bits);
     c->summary = arena_zeros(arena, (codes / 4096 + 1) * sizeof *c->summary);
@@ -248,8 +250,16 @@ FOR_WIDE_VECTORS static void marginal(const int64_t *histogram, int32_t num_code
         add_marginal(histogram, num_codes, codes, factor, words, table);
 }
 
+static void begin_cells(Cells *c)
+{
+    memset(c->table, 0, (size_t)c->num_used * sizeof *c->table);
+    c->num_used = 0;
+    c->cells = c->room;
+}
+
 int32_t cells_of_histogram(const Problem *p, Cells *c, int32_t feature, const int64_t *histogram, int32_t num_codes)
 {
+    begin_cells(c);
     int32_t words = words_per_cell(p), codes = p->num_codes[feature];
     if (codes == num_codes)
         return filled_cells(c, histogram, codes, words);
@@ -367,6 +377,7 @@ static void add_by_turns(const Problem *p, Cells *c, int32_t feature, const Node
 int32_t cells_of_rows(const Problem *p, Cells *c, int32_t feature, const NodeRows *node)
 {
     int32_t words = words_per_cell(p), num_bins = p->num_bins[feature];
+    begin_cells(c);
     if (node->count * 2 < num_bins) {
         add_and_mark(p, c, feature, node);
         if (p->width == 1)
@@ -377,7 +388,7 @@ int32_t cells_of_rows(const Problem *p, Cells *c, int32_t feature, const NodeRow
         add_by_turns(p, c, feature, node);
     else
         add_only(p, c, feature, node);
-    int32_t present = filled_cells(c, c->table, num_bins + 1, words);
-    memset(c->table, 0, (size_t)(num_bins + 1) * (size_t)words * sizeof *c->table);
-    return present;
+    c->cells = c->table;
+    c->num_used = (int64_t)(num_bins + 1) * words;
+    return filled_cells(c, c->table, num_bins + 1, words);
 }

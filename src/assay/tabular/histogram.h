@@ -14,12 +14,12 @@ typedef struct {
     const void *first, *second;
 } NodeRows;
 
-/* The cells of one feature that are not zero, by ascending code. `table`, `seen`, `bits` and `summary` are zero between
-   calls. */
+/* The cells of one feature that are not zero, by ascending code: in `room`, or in the front of the table. `seen`, `bits`
+   and `summary` are zero between calls, and so is `table` but for the first words. */
 typedef struct {
     int32_t *codes;
-    int64_t *cells;
-    int64_t *table;
+    int64_t *cells, *room;
+    int64_t *table, num_used; /* words that need not be zero */
     uint8_t *seen; /* codes that are bytes */
     uint64_t *bits, *summary;
 } Cells;
