@@ -156,7 +156,8 @@ def memory_section(options: Options, verdicts: Verdicts) -> None:
     boosting = "boosting, flights, 10 trees of depth 6"
     shapes = [(boosting, boosted(10, depth=6), partial(task.load, "flights"))]
     shapes += [(title, forests(trees), load) for title, trees, load, _ in forest_shapes(options)]
-    for name, load in (("adult", partial(task.load, "adult")), ("flights 40,000", partial(flights, 40_000))):
+    exact = [(name, partial(task.load, name)) for name in ("adult", "california_housing")]
+    for name, load in (*exact, ("flights 40,000", partial(flights, 40_000))):
         shapes.append((f"exact tree, {name}", exact_trees(), load))
         shapes.append((f"exact bagging, {name}", exact_baggings(10), load))
     sheet = Table(title="Peak memory above the input", title_justify="left")

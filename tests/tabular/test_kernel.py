@@ -241,6 +241,35 @@ def large_problem() -> tuple[Codes, Newton]:
 
 
 @needs_kernel
+@pytest.mark.parametrize("kind", ["number", "two classes", "five classes"])
+def test_a_tree_is_the_same_if_no_other_follows(kind):
+    """Its memory is given back while it is copied: it has more nodes than are kept together."""
+    rng = np.random.default_rng(3)
+    codes = random_codes(rng, 9000, 255, missing=True)
+    if kind == "number":
+        target: Newton | Classes = Newton(gradient=rng.normal(size=9000), wide=True)
+    else:
+        count = 2 if kind == "two classes" else 5
+        target = Classes(labels=rng.integers(0, count, 9000).astype(np.int32), num_classes=count)
+    limits = Limits(min_gain=-1.0, max_categories_onehot=100)
+    kept = grow(codes, target, limits)
+    assert kept.tree.num_nodes > 5000
+    assert_same(grow(codes, target, limits, alone=True), kept)
+    assert_same(grow(codes, target, limits), kept)
+
+
+@needs_kernel
+@pytest.mark.parametrize("min_samples_leaf", [1, 4])
+def test_hessians_of_one_need_not_be_given(min_samples_leaf):
+    rng = np.random.default_rng(4)
+    codes = random_codes(rng, 500, None, missing=True)
+    gradient, limits = rng.normal(size=500), Limits(min_samples_leaf=min_samples_leaf)
+    without = grow(codes, Newton(gradient=gradient, wide=True), limits)
+    assert_same(without, grow(codes, Newton(gradient=gradient, hessian=np.ones(500), wide=True), limits))
+    assert_same(without, grow(codes, Newton(gradient=gradient, wide=True), limits, reference=True))
+
+
+@needs_kernel
 @pytest.mark.parametrize("limits", [Limits(max_depth=6), Limits(max_leaves=31)], ids=["depth", "leaves"])
 def test_any_number_of_threads_grows_the_same_tree(limits):
     codes, target = large_problem()

@@ -51,7 +51,7 @@ class FeatureBins:
     def thresholds(self) -> np.ndarray:
         """float64[num_bins - 1]: what parts the bins, ascending; empty for a category.
 
-        They are not stored: where every value has a bin there are as many as rows, and few are ever looked at.
+        They are not stored: where every value has a bin there are as many as rows, and few are looked at.
         """
         return midpoints(self.high[:-1], self.low[1:]) if self.cuts is None else self.cuts
 
