@@ -35,7 +35,7 @@ def test_rows_are_filled_to_the_longest(tokenizer):
 
 
 def test_a_text_that_is_cut_keeps_its_end_and_is_told(tokenizer):
-    with pytest.warns(UserWarning, match="1 of 2 texts have more than 6 tokens"):
+    with pytest.warns(UserWarning, match="1 of 2 texts have more than 6 tokens and were cut: 'zzzz"):
         rows = tokenizer(["red", "zzzz qqqq xxxx"])
     assert rows.shape == (2, 8)
     assert rows[1, -1] == 2

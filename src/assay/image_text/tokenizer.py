@@ -26,6 +26,7 @@ from assay.core.files import write_json, write_text
 
 _PAD, _START, _END = "<|pad|>", "<|startoftext|>", "<|endoftext|>"
 _FILE, _RULES = "tokenizer.json", "assay_tokenizer.json"
+_SHOWN = 60  # characters of a text in a warning
 
 
 def tokenizers() -> Any:
@@ -104,7 +105,7 @@ class Tokenizer:
         return self._model.get_vocab_size()
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """The tokens, int64 [count, length]; a warning says how many texts were cut.
+        """The tokens, int64 [count, length]; a warning says how many texts were cut, and shows the first.
 
         Raises:
             ValueError: a text is empty; the message says which.
@@ -113,16 +114,17 @@ class Tokenizer:
         prepared = [rules.prepared(text) for text in texts]
         room = rules.length - 1 - (rules.start is not None)
         first = [] if rules.start is None else [rules.start]
-        rows, cut = [], 0
+        rows: list[list[int]] = []
+        cut: list[str] = []
         for number, (text, code) in enumerate(zip(prepared, self._encoded(prepared), strict=True)):
             if not text.strip():
                 raise ValueError(f"text {number}: expected words, got {texts[number]!r}")
-            cut += len(code) > room
+            cut += [texts[number]] if len(code) > room else []
             rows.append([*first, *code[:room], rules.end])
         if cut:
-            warnings.warn(
-                f"{cut} of {len(rows)} texts have more than {room} tokens and were cut", stacklevel=2
-            )
+            shown = cut[0] if len(cut[0]) <= _SHOWN else cut[0][: _SHOWN - 1] + "…"
+            message = f"{len(cut)} of {len(rows)} texts have more than {room} tokens and were cut: {shown!r}"
+            warnings.warn(message + (", ..." if len(cut) > 1 else ""), stacklevel=2)
         length = rules.length if rules.full else max(map(len, rows), default=0)
         made = np.full((len(rows), length), rules.pad, np.int64)
         for place, row in zip(made, rows, strict=True):
