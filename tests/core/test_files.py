@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from assay.core.files import atomic_folder, write_json, write_text
+from assay.core.files import atomic_folder, write_bytes, write_json, write_text
 
 
 def test_folder_appears_whole_or_not_at_all(tmp_path):
@@ -75,6 +75,15 @@ def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path, monkeypatch):
         write_text(tmp_path / "file", "new")
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_bytes_are_written_whole_or_not_at_all_and_a_missing_folder_is_named(tmp_path):
+    write_bytes(tmp_path / "file", b"\x00\r\n\xff")
+    assert (tmp_path / "file").read_bytes() == b"\x00\r\n\xff"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_bytes(tmp_path / "no" / "file", b"")
+    assert caught.value.filename == str(tmp_path / "no" / "file")
     assert os.listdir(tmp_path) == ["file"]
 
 

@@ -1,8 +1,8 @@
 """`assay fit` and `assay predict`: one method, fitted on all rows, and what it says about new ones."""
 
 import contextlib
+import io
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -221,13 +221,11 @@ def _writer(path: Path | None) -> Any:
         if path is None:
             _write(table, sys.stdout.buffer, ending)
             return
-        scratch = path.with_name(f".{path.name}-{os.getpid()}")
-        try:
-            with open(scratch, "wb") as file:
-                _write(table, file, ending)
-            os.replace(scratch, path)  # Whole or not at all.
-        finally:
-            scratch.unlink(missing_ok=True)
+        from assay.core.files import write_bytes
+
+        content = io.BytesIO()
+        _write(table, content, ending)
+        write_bytes(path, content.getvalue())
 
     return write
 

@@ -1,6 +1,5 @@
 """`assay search`: the pictures that fit a text, by a saved model of images and texts."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -33,6 +32,7 @@ class Search(Command):
     def run(self) -> int:
         """0."""
         from assay.app.terminal import Waiting, console, say, table
+        from assay.core.files import write_bytes
         from assay.data.pairs import read_gallery
         from assay.data.pictures import encode_png
         from assay.image_text.figures import contact_sheet
@@ -54,12 +54,7 @@ class Search(Command):
         for place, one in enumerate(found, 1):
             rows.add_row(str(place), f"{one.similarity:.3f}", one.text)
         console().print(rows)
-        scratch = self.sheet.with_name(f".{self.sheet.name}-{os.getpid()}")
-        try:
-            scratch.write_bytes(picture)
-            os.replace(scratch, self.sheet)  # Whole or not at all.
-        finally:
-            scratch.unlink(missing_ok=True)
+        write_bytes(self.sheet, picture)
         for note in gallery.notes if self.data is not None else ():
             say(f"{gallery.name}: {note}")
         say(f"pictures: {self.sheet}")

@@ -49,23 +49,30 @@ def publish(folder: Path, target: Path) -> None:
     raise OSError(f"could not publish {target}: other processes keep writing it")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes `text` to `path` atomically.
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `content` to `path` atomically.
 
     Raises:
         OSError: it cannot be written; the error names `path`.
     """
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    scratch = None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         os.chmod(scratch, 0o666 & ~_umask())
         os.replace(scratch, path)
     except OSError as error:  # It would name the scratch file, or none.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(scratch)
+        if scratch is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(scratch)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path` atomically, in UTF-8; raises as `write_bytes`."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
