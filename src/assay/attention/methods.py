@@ -66,7 +66,7 @@ class Implementation(ABC):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, pattern: Pattern) -> Tensor:
         """out [batch, heads, Nq, Dv]."""
 
-    def fit(self, problem: Problem, *, run: Run) -> Prepared:
+    def fit(self, problem: Problem, *, run: Run | None = None) -> Prepared:
         """The method, ready for the problem."""
         return Prepared(self, problem)
 

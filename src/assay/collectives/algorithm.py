@@ -69,8 +69,9 @@ class Algorithm(ABC):
         assert work is not None
         return work
 
-    def fit(self, data: "Problem", *, run: Run) -> "Measurement":
+    def fit(self, data: "Problem", *, run: Run | None = None) -> "Measurement":
         """The time, the bytes and the result of an all-reduce."""
+        run = run or Run()
         from assay.collectives.measurement import measure
 
         return measure(self, data, run)

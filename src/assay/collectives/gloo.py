@@ -28,6 +28,7 @@ class Gloo:
         """Begins such a sum; a handle to wait for."""
         return dist.all_reduce(tensor, async_op=True)
 
-    def fit(self, data: Problem, *, run: Run) -> Measurement:
+    def fit(self, data: Problem, *, run: Run | None = None) -> Measurement:
         """The time, the bytes and the result of an all-reduce."""
+        run = run or Run()
         return measure(self, data, run)

@@ -47,8 +47,9 @@ class Recipe:
         """Good steps in a row before a loss scale grows; recipes without one never ask."""
         return 2000
 
-    def fit(self, problem: Problem, *, run: Run) -> Network:
+    def fit(self, problem: Problem, *, run: Run | None = None) -> Network:
         """The trained network."""
+        run = run or Run()
         return trained(
             problem,
             self.policy,
