@@ -121,6 +121,7 @@ def test_parts_have_folders_and_shares_of_what_is_counted(tmp_path):
     assert (second.seed, second.checkpoint_every) == (3, 5)
     first.log(1, loss=1.0)
     assert (tmp_path / "parts" / "first" / "log.jsonl").exists()
+    run.close()
     assert Run().part("only", 0.5).budget is None
 
 
