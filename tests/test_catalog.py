@@ -30,7 +30,7 @@ def test_underscores_are_hyphens(monkeypatch):
 
 @pytest.mark.parametrize(("name", "near"), [("tabluar", "tabular"), ("densty", "density")])
 def test_a_misspelt_task_has_a_hint(name, near):
-    with pytest.raises(ValueError, match=rf"^there is no task '{name}'; did you mean '{near}'\?; there are "):
+    with pytest.raises(ValueError, match=rf"^there is no task '{name}'; did you mean '{near}'\?$"):
         catalog.task(name)
 
 

@@ -39,6 +39,6 @@ def task(name: str) -> Task:
     name = name.replace("_", "-")
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"there is no task {name!r}{hint}; there are {', '.join(TASKS)}")
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(TASKS)}"
+        raise ValueError(f"there is no task {name!r}; {hint}")
     return locate(TASKS[name])
