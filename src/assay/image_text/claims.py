@@ -116,10 +116,10 @@ claims: tuple[Claim, ...] = (
         + _LOCKED
         + "Half of the pool's texts are another pair's; the clean filter learns from a "
         "fifth of the pairs, the noisy one from the pool itself; half of the pool is kept.",
-        finding="Both filters raise the share of clean pairs, from a half to 0.75 and 0.66, and help: 2 points "
-        "over the raw pool, 4 over a random half. But the clean filter is the better model itself, since a "
-        "fifth of the pairs without noise teach more here than the rest with it; and it leads the noisy one as "
-        "a filter by half a point, which three seeds do not settle.",
+        finding="Both filters raise the share of clean pairs, from a half to 0.75 and 0.66, and help: "
+        "2 points over the raw pool, 4 over a random half. But the clean filter is the better model itself, "
+        "since a fifth of the pairs without noise teach more here than the rest with it; and it leads the "
+        "noisy one as a filter by half a point, which three seeds do not settle.",
         seeds=3,
     ),
     Claim(
