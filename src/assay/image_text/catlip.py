@@ -106,7 +106,7 @@ class NounTower:
     without: int
 
     def rows(self, names: Sequence[str]) -> tuple[Tensor, Tensor, list[str]]:
-        """Weights and biases of a classifier for other classes, and the names that had no row.
+        """Weights and biases of a `NounClassifier` for other classes, and the names that had no row.
 
         A class that is known by its name starts from its row, any other from zeros and the mean bias.
 
