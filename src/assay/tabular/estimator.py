@@ -280,7 +280,7 @@ class Regressor(Estimator):
         return tags
 
     def _encode_target(self, y: NDArray[Any]) -> NDArray[np.float64]:
-        return y.astype(np.float64)
+        return np.ascontiguousarray(y, np.float64)  # not copied if it is so; nobody changes it
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Returns the predicted number of each row, in the target's unit."""

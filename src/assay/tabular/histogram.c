@@ -2,32 +2,16 @@
 #include "score.h"
 
 #include <string.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define HAS_VECTOR_CELLS 1
+#endif
 
 /* Bundles whose codes are bytes lie equally far apart, and not at a power of two, where equal codes of all bundles
    would compete for the same lines of the cache. */
 enum { BYTE_STRIDE = 264, CELL_PADDING = 8 };
 
 enum { TABLES = 4 }; /* of add_by_turns */
-
-INLINE void add_target(const Problem *p, int64_t *cell, const void *first, const void *second, int64_t i,
-                       int32_t layout)
-{
-    if (layout == PACKED) {
-        *cell += widen(((const int32_t *)first)[i]);
-    } else if (layout == WIDE) {
-        cell[0] += ((const int64_t *)first)[i];
-        cell[1] += second ? ((const int64_t *)second)[i] : 1;
-        if (p->counted)
-            cell[2] += 1;
-    } else if (layout == PAIRS) {
-        uint32_t target = ((const uint32_t *)first)[i];
-        ((Paired *)cell)[target & 0xFFFF] += (int32_t)(target >> 16);
-    } else {
-        cell[((const int32_t *)first)[i]] += ((const int64_t *)second)[i];
-        if (p->counted)
-            cell[p->num_classes] += 1;
-    }
-}
 
 /* Calls a function with constants for width and layout, so that each pair has a loop of its own. */
 #define SPECIALISED(function, ...)                                                    \
@@ -133,14 +117,14 @@ void add_rows(const Problem *p, const Plan *plan, const int32_t *rows, int64_t c
 
 /* -- one feature ---------------------------------------------------------------------------------------------- */
 
-int64_t allocate_cells(const Problem *p, Arena *arena, Cells *c)
+void allocate_cells(const Problem *p, Arena *arena, Cells *c)
 {
     size_t codes = 0, words = most_words_per_cell(p);
     for (int32_t f = 0; f < p->num_features; f++)
         codes = (size_t)p->num_bins[f] + 1 > codes ? (size_t)p->num_bins[f] + 1 : codes;
     /* One more than there can be is written, one candidate is added, and a whole vector read. */
     size_t present = (codes < (size_t)p->num_kept ? codes : (size_t)p->num_kept) + 2;
-    c->codes = arena_take(arena, present * sizeof *c->codes);
+    c->codes = arena_take(arena, (present + LANES) * sizeof *c->codes);
     size_t marked = codes / 2 + 2, room = p->records || marked > present ? present : marked;
     c->room = arena_zeros(arena, (room * words + LANES) * sizeof *c->room);
     c->table = arena_zeros(arena, ((p->width == 1 ? TABLES : 1) * codes * words + LANES) * sizeof *c->table);
@@ -148,47 +132,6 @@ int64_t allocate_cells(const Problem *p, Arena *arena, Cells *c)
     c->seen = arena_zeros(arena, (codes / 8 + 1) * 8);
     c->bits = arena_zeros(arena, (codes / 64 + 1) * sizeof *c->bits);
     c->summary = arena_zeros(arena, (codes / 4096 + 1) * sizeof *c->summary);
-    return (int64_t)present;
-}
-
-void gather_targets(const Problem *p, const int32_t *rows, int64_t count, void *first, void *second)
-{
-    if (p->layout == PACKED)
-        for (int64_t i = 0; i < count; i++)
-            ((int32_t *)first)[i] = ((const int32_t *)p->first)[rows[i]];
-    else
-        for (int64_t i = 0; i < count; i++) {
-            ((int64_t *)first)[i] = ((const int64_t *)p->first)[rows[i]];
-            if (p->second)
-                ((int64_t *)second)[i] = ((const int64_t *)p->second)[rows[i]];
-        }
-}
-
-INLINE void sum_targets_of(const Problem *p, const int32_t *rows, int64_t count, int64_t *sums, int32_t layout)
-{
-    for (int64_t i = 0; i < count; i++)
-        add_target(p, sums, p->first, p->second, rows[i], layout);
-}
-
-/* All rows, from the first to the last. */
-FOR_WIDE_VECTORS static int64_t sum_records(const int32_t *records, int64_t count)
-{
-    int64_t sum = 0;
-    for (int64_t i = 0; i < count; i++)
-        sum += widen(records[i]);
-    return sum;
-}
-
-void sum_targets(const Problem *p, const int32_t *rows, int64_t count, int64_t *sums)
-{
-    if (p->layout == PACKED && count == p->num_rows)
-        *sums += sum_records(p->first, count);
-    else if (p->layout == PACKED)
-        sum_targets_of(p, rows, count, sums, PACKED);
-    else if (p->layout == WIDE)
-        sum_targets_of(p, rows, count, sums, WIDE);
-    else
-        sum_targets_of(p, rows, count, sums, CLASSES);
 }
 
 /* Appends a cell unless it is zero, without a branch. */
@@ -204,20 +147,42 @@ INLINE int32_t append(Cells *c, int32_t present, int32_t code, const int64_t *ce
 }
 
 /* Appends the filled cells of a table of consecutive codes. */
-INLINE int32_t filled_cells_of(Cells *c, const int64_t *table, int32_t num_codes, int32_t words)
+INLINE int32_t filled_cells_of(Cells *c, const int64_t *table, int32_t code, int32_t num_codes, int32_t words,
+                               int32_t present)
 {
-    int32_t present = 0;
-    for (int32_t code = 0; code < num_codes; code++)
+    for (; code < num_codes; code++)
         present = append(c, present, code, table + (int64_t)code * words, words);
     return present;
 }
 
+#ifdef HAS_VECTOR_CELLS
+/* The same for cells of one word, eight at once; the table may be where the cells go to. */
+__attribute__((target("avx512f"))) static int32_t filled_words(Cells *c, const int64_t *table, int32_t num_codes)
+{
+    int32_t present = 0, code = 0;
+    const __m512i first = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 7, 6, 5, 4, 3, 2, 1, 0);
+    for (; code + LANES <= num_codes; code += LANES) {
+        __m512i cells = _mm512_loadu_si512(table + code), codes = _mm512_add_epi32(first, _mm512_set1_epi32(code));
+        __mmask8 any = _mm512_test_epi64_mask(cells, cells);
+        _mm512_storeu_si512(c->cells + present, _mm512_maskz_compress_epi64(any, cells));
+        codes = _mm512_maskz_compress_epi32(any, codes);
+        _mm256_storeu_si256((__m256i *)(c->codes + present), _mm512_castsi512_si256(codes));
+        present += __builtin_popcount(any);
+    }
+    return filled_cells_of(c, table, code, num_codes, 1, present);
+}
+#endif
+
 FOR_WIDE_VECTORS static int32_t filled_cells(Cells *c, const int64_t *table, int32_t num_codes, int32_t words)
 {
-    return words == 1                  ? filled_cells_of(c, table, num_codes, 1)
-           : words == PAIRED_WORDS     ? filled_cells_of(c, table, num_codes, PAIRED_WORDS)
-           : words == 2 * PAIRED_WORDS ? filled_cells_of(c, table, num_codes, 2 * PAIRED_WORDS)
-                                       : filled_cells_of(c, table, num_codes, words);
+#ifdef HAS_VECTOR_CELLS
+    if (words == 1 && __builtin_cpu_supports("avx512f"))
+        return filled_words(c, table, num_codes);
+#endif
+    return words == 1                  ? filled_cells_of(c, table, 0, num_codes, 1, 0)
+           : words == PAIRED_WORDS     ? filled_cells_of(c, table, 0, num_codes, PAIRED_WORDS, 0)
+           : words == 2 * PAIRED_WORDS ? filled_cells_of(c, table, 0, num_codes, 2 * PAIRED_WORDS, 0)
+                                       : filled_cells_of(c, table, 0, num_codes, words, 0);
 }
 
 /* Adds to `table` the sums over the other features of a bundle: those of smaller factors lie side by side, those of

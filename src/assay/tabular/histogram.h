@@ -3,7 +3,7 @@
 #define ASSAY_HISTOGRAM_H
 
 #include "arena.h"
-#include "kernel.h"
+#include "targets.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -24,19 +24,12 @@ typedef struct {
     uint64_t *bits, *summary;
 } Cells;
 
-/* Returns the largest number of cells. */
-int64_t allocate_cells(const Problem *p, Arena *arena, Cells *cells);
+void allocate_cells(const Problem *p, Arena *arena, Cells *cells);
 
 /* Both return how many cells there are. `histogram` is that of the feature's bundle, which has `num_codes` codes. */
 int32_t cells_of_rows(const Problem *p, Cells *cells, int32_t feature, const NodeRows *node);
 int32_t cells_of_histogram(const Problem *p, Cells *cells, int32_t feature, const int64_t *histogram,
                            int32_t num_codes);
-
-/* Adds the targets of rows to `sums`. */
-void sum_targets(const Problem *p, const int32_t *rows, int64_t count, int64_t *sums);
-
-/* Copies the targets of rows, packed or wide, to `first` and `second`. */
-void gather_targets(const Problem *p, const int32_t *rows, int64_t count, void *first, void *second);
 
 /* Which bundles have a histogram, where in a histogram each begins and where the last one ends, and how many codes
    each has. */

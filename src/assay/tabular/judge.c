@@ -23,10 +23,10 @@ typedef struct {
 } Sums;
 
 /* Adds a row, whose code may differ from lane to lane. */
-INLINE void add_row(const Few *few, int32_t row, const Shorts *code, const Candidates *c, bool forced, int32_t layout,
-                    Sums *sums)
+INLINE void add_row(const Few *few, int32_t row, const Shorts *code, const Candidates *c, bool ranged, bool forced,
+                    int32_t layout, Sums *sums)
 {
-    Shorts above = c->codes - *code, right = (above | (c->ranges - above)) >> 31;
+    Shorts above = c->codes - *code, right = (ranged ? above | (c->ranges - above) : above) >> 31;
     if (forced) {
         Shorts known = -(c->missing ^ *code) >> 31;
         sums->forced += few->weights[row] & ~known;
@@ -129,7 +129,7 @@ INLINE void rate(const Few *few, const Candidates *c, const Sums *sums, bool for
 #define ADD_ROW(row, a, b, c, d)                                              \
     do {                                                                      \
         Shorts code = LANES_OF(lanes->codes, a, b, c, d);                     \
-        add_row(few, row, &code, lanes, forced, layout, &sums);               \
+        add_row(few, row, &code, lanes, true, forced, layout, &sums);         \
     } while (0)
 
 /* Candidates of four features, of a node of at most four rows; rows that it has not weigh nothing. */
@@ -191,13 +191,13 @@ INLINE void judge_together(const Few *few, int32_t layout, int32_t criterion, Be
     }
 }
 
-INLINE void judge_sixteen(const Few *few, const Candidates *lanes, const int32_t *codes, bool forced, int32_t layout,
-                          int32_t criterion, Best *best)
+INLINE void judge_sixteen(const Few *few, const Candidates *lanes, const int32_t *codes, bool ranged, bool forced,
+                          int32_t layout, int32_t criterion, Best *best)
 {
     Sums sums = {{0}};
     for (int32_t row = 0; row < few->count; row++) {
         Shorts code = (Shorts){0} + codes[row];
-        add_row(few, row, &code, lanes, forced, layout, &sums);
+        add_row(few, row, &code, lanes, ranged, forced, layout, &sums);
     }
     rate(few, lanes, &sums, forced, layout, criterion, best);
 }
@@ -218,9 +218,12 @@ INLINE void judge_apart(const Few *few, int32_t layout, int32_t criterion, Best 
         for (int32_t begin = 0; begin < end; begin += FEW_LANES) {
             lanes.codes = every ? first + begin : *(const Shorts *)(codes + begin);
             set_keys(&lanes, &feature);
-            judge_sixteen(few, &lanes, codes, false, layout, criterion, best);
+            if (noted->range)
+                judge_sixteen(few, &lanes, codes, false, false, layout, criterion, best);
+            else
+                judge_sixteen(few, &lanes, codes, true, false, layout, criterion, best);
             if (noted->has_missing)
-                judge_sixteen(few, &lanes, codes, true, layout, criterion, best);
+                judge_sixteen(few, &lanes, codes, true, true, layout, criterion, best);
         }
     }
 }

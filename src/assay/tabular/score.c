@@ -26,7 +26,10 @@ INLINE double gini_score(double second, double total)
     return (first * first + second * second) / total;
 }
 
-enum { KNOWN_TERMS = 4096 };
+enum {
+    KNOWN_TERMS = 4096,
+    BLOCK = 1024, /* candidates whose scores are there at a time */
+};
 
 static double known_terms[KNOWN_TERMS];
 
@@ -303,8 +306,8 @@ FOR_WIDE_VECTORS static Top first_of_highest(const double *score, int32_t count)
     return top;
 }
 
-Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
-                   const int64_t *missing, const int64_t *sums, int32_t num_chosen, double chance)
+static Top best_of_block(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
+                         const int64_t *missing, const int64_t *sums, int32_t num_chosen, double chance)
 {
     double *score = scratch->score;
     if (p->layout == PACKED)
@@ -313,19 +316,34 @@ Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left
         score_wide(p, left, count, missing, sums, score);
     else
         score_classes(p, left, count, missing, sums, scratch);
-    for (int32_t i = 0; i < num_chosen; i++)
+    for (int32_t i = 0; i < num_chosen && i < count; i++)
         score[i] -= chance;
     for (int32_t i = count; i < count + LANES; i++) /* what was scored beyond the candidates does not count */
         score[i] = -INFINITY;
     return first_of_highest(score, count);
 }
 
-void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, Scratch *scratch)
+Top best_candidate(const Problem *p, const Scratch *scratch, const int64_t *left, int32_t count,
+                   const int64_t *missing, const int64_t *sums, int32_t num_chosen, double chance)
+{
+    Top top = {-INFINITY, 0};
+    int32_t words = words_per_cell(p);
+    for (int32_t begin = 0; begin < count; begin += BLOCK) {
+        int32_t size = count - begin < BLOCK ? count - begin : BLOCK;
+        Top next = best_of_block(p, scratch, left + (int64_t)begin * words, size, missing, sums, num_chosen - begin,
+                                 chance);
+        if (begin == 0 || next.score > top.score)
+            top = (Top){next.score, begin + next.place};
+    }
+    return top;
+}
+
+void allocate_scratch(const Problem *p, Arena *arena, Scratch *scratch)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (p->criterion == ENTROPY)
         pthread_once(&once, fill_known_terms);
-    size_t numbers = (size_t)(most_candidates + 2 * LANES), of_classes = p->layout == CLASSES ? numbers : 0;
+    size_t numbers = BLOCK + 2 * LANES, of_classes = p->layout == CLASSES ? numbers : 0;
     scratch->score = arena_take(arena, numbers * sizeof *scratch->score);
     scratch->weights = arena_take(arena, of_classes * sizeof *scratch->weights);
     scratch->squares = arena_take(arena, of_classes * sizeof *scratch->squares);

@@ -19,7 +19,7 @@ typedef struct {
     int64_t *sums;
 } Scratch;
 
-void allocate_scratch(const Problem *p, Arena *arena, int64_t most_candidates, Scratch *scratch);
+void allocate_scratch(const Problem *p, Arena *arena, Scratch *scratch);
 
 /* The best of at least one candidate, if missing values go right (`missing` is NULL) or left. `sums` are those of
    the node; the first `num_chosen` candidates gain `chance` by chance, which does not count. */

@@ -283,7 +283,8 @@ void copy_split(const Problem *p, Split *to, const Split *from)
 void allocate_search(const Problem *p, Arena *arena, Search *s)
 {
     size_t bins = most_categories(p), words = most_words_per_cell(p);
-    allocate_scratch(p, arena, allocate_cells(p, arena, &s->cells), &s->scratch);
+    allocate_cells(p, arena, &s->cells);
+    allocate_scratch(p, arena, &s->scratch);
     s->goes_left = arena_take(arena, bins);
     s->keyed = arena_take(arena, bins * sizeof *s->keyed);
     s->spare_keyed = arena_take(arena, bins * sizeof *s->spare_keyed);
