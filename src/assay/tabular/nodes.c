@@ -88,6 +88,15 @@ void note_leaves(Grower *g, int32_t *leaf)
     }
 }
 
+/* Every second node is a leaf, which nobody could predict, so there is no branch. */
+FOR_WIDE_VECTORS static void divide_sums(const double *sums, int64_t count, double *value)
+{
+    for (int64_t i = 0; i < count; i++) {
+        double weight = sums[2 * i], mean = sums[2 * i + 1] / weight, old = value[i];
+        value[i] = weight > 0 ? mean : old;
+    }
+}
+
 /* Replaces the values of leaves by the means of their rows' targets; rows without a leaf have a negative one. `sums`
    is a spare array of zeros, two for every node and two more. */
 EXPORT void assay_set_means(int64_t num_rows, const int32_t *leaf, const double *target, const double *weight,
@@ -98,8 +107,7 @@ EXPORT void assay_set_means(int64_t num_rows, const int32_t *leaf, const double 
         of_leaf[0] += one;
         of_leaf[1] += one * target[i];
     }
-    for (int64_t i = 0; i < num_nodes; i++)
-        value[i] = sums[2 * i] > 0 ? sums[2 * i + 1] / sums[2 * i] : value[i];
+    divide_sums(sums, num_nodes, value);
 }
 
 FOR_WIDE_VECTORS static void copy_shares(const int64_t *sums, int32_t count, double unit, double weight,
@@ -133,10 +141,10 @@ EXPORT void assay_copy_tree(const Problem *p, Tree *tree, const Nodes *to)
     int64_t num_categories = 0;
     for (int64_t i = 0; i < tree->num_nodes; i++) {
         const Node *node = node_at(tree, i);
-        bool by_category = node->feature >= 0 && p->is_category[node->feature];
-        int32_t listed = by_category ? node->categories.count : 0;
+        bool is_leaf = node->feature < 0, by_category = !is_leaf & p->is_category[is_leaf ? 0 : node->feature];
+        int32_t listed = node->categories.count & -(int32_t)by_category;
         to->feature[i] = node->feature;
-        to->left[i] = node->left ? (int32_t)node->left : -1;
+        to->left[i] = (int32_t)node->left - is_leaf; /* -1 for a leaf */
         to->missing_left[i] = node->missing_left;
         to->threshold[i] = by_category ? NAN : node->threshold;
         to->gain[i] = node->gain;
