@@ -80,6 +80,11 @@ def test_plotly_is_there_once_and_the_page_is_not_large(whole):
     assert len(whole) - len(report.plotly_source()) < 150_000
 
 
+def test_curves_are_called_by_their_axes(whole):
+    assert '<h2 id="curves-title">AUC by round</h2>' in whole
+    assert '<a href="#curves">AUC by round</a>' in whole
+
+
 def test_sections_and_structure(whole):
     found = Page(whole)
     sections = [s["id"] for s in found.all("section")]

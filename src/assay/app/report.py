@@ -76,6 +76,7 @@ def board_page(board: Board, *, command: str | None, plotly: Markup, home: str |
         given=command is not None,
         data=dict(board.data) | {"fingerprint": board.data["fingerprint"][:16]},
         environment=_environment(board.environment),
+        curves_title=_heading(f"{board.metrics[0].name} by {board.curve_axis}"),
         without_curve=[row.name for row in ok if row.name not in curves],
         curved=[look[name] for name in curves],
         curve_numbers=[
@@ -208,6 +209,10 @@ def _cell(values: Sequence[float], form: Any) -> dict[str, Any]:
 def _width(png: bytes | None) -> int:
     """Pixels, as the header of a PNG says."""
     return int.from_bytes(png[16:20], "big") if png else 0
+
+
+def _heading(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _environment(environment: Mapping[str, Any]) -> dict[str, Any]:
