@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,22 @@ def test_an_address_is_where_the_first_element_is(dtype):
         read_only[1:, 1:],
     ):
         assert kernel.address(some) == some.__array_interface__["data"][0]
+
+
+@needs_kernel
+def test_a_library_of_other_sources_is_refused(tmp_path, monkeypatch):
+    for path in (*kernel.FOLDER.glob("*.[ch]"), kernel.LIBRARY):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(kernel, "FOLDER", tmp_path)
+    monkeypatch.setattr(kernel, "LIBRARY", tmp_path / kernel.LIBRARY.name)
+    load = kernel.library.__wrapped__
+    assert load() is not None
+    with open(tmp_path / "kernel.h", "a") as file:
+        file.write("/* one function more */\n")
+    with pytest.raises(ImportError, match=r"_kernel.so was built from other sources; build it again with"):
+        load()
+    monkeypatch.setenv("ASSAY_NO_KERNEL", "1")
+    assert load() is None
 
 
 def assert_same(a: Grown, b: Grown) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import os
 import shlex
 import subprocess
@@ -26,10 +27,29 @@ BASELINE = ("-msse4.2", "-mpopcnt")  # the oldest x86-64 served; wider vectors a
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The loaded library; None where none was built, or where ASSAY_NO_KERNEL=1 asks for the NumPy twins."""
+    """The loaded library; None where none was built, or where ASSAY_NO_KERNEL=1 asks for the NumPy twins.
+
+    Raises:
+        ImportError: it was built from other sources than stand beside it, whose functions take other things.
+    """
     if os.environ.get("ASSAY_NO_KERNEL") == "1" or not LIBRARY.exists():
         return None
-    return ctypes.CDLL(str(LIBRARY))
+    loaded, wanted = ctypes.CDLL(str(LIBRARY)), fingerprint(FOLDER)
+    try:
+        built_from = (ctypes.c_char * (len(wanted) + 1)).in_dll(loaded, "assay_sources").value.decode("ascii")
+    except ValueError:
+        built_from = "nobody said what"
+    if built_from != wanted:
+        raise ImportError(f"{LIBRARY} was built from other sources; build it again with `pip install -e .`")
+    return loaded
+
+
+def fingerprint(folder: Path) -> str:
+    """A digest of the C sources of ``folder``."""
+    digest = hashlib.sha256()
+    for path in sorted((*folder.glob("*.c"), *folder.glob("*.h"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def address(array: Any) -> int:
@@ -54,10 +74,11 @@ def compile_kernel(output: Path = LIBRARY, folder: Path = FOLDER) -> None:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     baseline = BASELINE if os.uname().machine in ("x86_64", "amd64") else ()
     sources = sorted(map(str, folder.glob("*.c")))
+    known_as = f'-DASSAY_SOURCES="{fingerprint(folder)}"'
     # Written beside and renamed, since a process may have the old library loaded.
     partial = output.with_name(f"{output.name}.{os.getpid()}")
     try:
-        command = [*compiler, *FLAGS, *baseline, "-o", str(partial), *sources, "-lm"]
+        command = [*compiler, *FLAGS, *baseline, known_as, "-o", str(partial), *sources, "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True)
         partial.replace(output)
     finally:
