@@ -1,6 +1,7 @@
 """What `from assay.WING import NAME` finds: every method, and nothing that is not there."""
 
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import assay
 from assay import catalog
+from assay.core.method import locate
 
 SOURCE = Path(assay.__file__).parent
 PACKAGES = ["assay", *(f"assay.{stub.parent.name}" for stub in sorted(SOURCE.glob("*/__init__.pyi")))]
@@ -53,3 +55,12 @@ def test_importing_costs_nothing():
     wings = ", ".join(PACKAGES)
     code = f"import sys, {wings}; found = {heavy} & set(sys.modules); assert not found, found"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", sorted(set(catalog.TASKS) - {"tabular"}))
+def test_a_method_can_be_fitted_without_a_run(name):
+    """`SigLIP().fit(pairs)`: surroundings are for those who have wishes about them."""
+    for path in catalog.task(name).methods.values():
+        run = inspect.signature(locate(path).fit).parameters["run"]
+        assert run.kind is inspect.Parameter.KEYWORD_ONLY
+        assert run.default is None, path

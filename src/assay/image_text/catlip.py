@@ -150,8 +150,9 @@ class CatLIP(LiT):
     nouns: str | Extract = "assay.image_text.nouns:content_words"
     max_classes: int = 24_320
 
-    def fit(self, pairs: Pairs, *, run: Run) -> ImageTextModel:
+    def fit(self, pairs: Pairs, *, run: Run | None = None) -> ImageTextModel:
         """The fitted model; half of a budget is spent on either part."""
+        run = run or Run()
         with seeded(run):
             module, tokenizer = self.towers(
                 pairs, run, log_scale=LOG_SCALE_OF_SOFTMAX, standardise=True, dropout=self.dropout

@@ -27,8 +27,9 @@ from assay.train.seeding import seeded
 class CLIP(TwoTowers):
     """Two towers trained by the softmax loss; the settings are those of `TwoTowers`."""
 
-    def fit(self, pairs: Pairs, *, run: Run) -> ImageTextModel:
+    def fit(self, pairs: Pairs, *, run: Run | None = None) -> ImageTextModel:
         """The fitted model."""
+        run = run or Run()
         with seeded(run):
             module, tokenizer = self.towers(pairs, run, log_scale=LOG_SCALE_OF_SOFTMAX)
 

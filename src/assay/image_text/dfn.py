@@ -80,8 +80,9 @@ class DFN(TwoTowers):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"expected {name} in (0, 1], got {getattr(self, name)}")
 
-    def fit(self, pairs: Pairs, *, run: Run) -> ImageTextModel:
+    def fit(self, pairs: Pairs, *, run: Run | None = None) -> ImageTextModel:
         """The model trained on what the filter chose; a budget is the filter's and again the model's half."""
+        run = run or Run()
         clean = self.known_clean(pairs, run)
         pool = pairs.take(np.flatnonzero(~clean))
         known = pairs.take(np.flatnonzero(clean))

@@ -85,8 +85,9 @@ class FLIP(TwoTowers):
 
         return make
 
-    def fit(self, pairs: Pairs, *, run: Run) -> ImageTextModel:
+    def fit(self, pairs: Pairs, *, run: Run | None = None) -> ImageTextModel:
         """The fitted model."""
+        run = run or Run()
         with seeded(run):
             module, tokenizer = self.towers(pairs, run, log_scale=LOG_SCALE_OF_SOFTMAX)
 

@@ -64,12 +64,13 @@ class LiT(TwoTowers):
     views: int = 1
     dropout: float = 0.2
 
-    def fit(self, pairs: Pairs, *, run: Run) -> ImageTextModel:
+    def fit(self, pairs: Pairs, *, run: Run | None = None) -> ImageTextModel:
         """The fitted model.
 
         Raises:
             ValueError: the image tower is not one with weights.
         """
+        run = run or Run()
         if not isinstance(image_config(self.image, self.side), PretrainedConfig):
             raise ValueError(f"expected a pretrained image tower, efficientnet-lite0, got {self.image!r}")
         with seeded(run):

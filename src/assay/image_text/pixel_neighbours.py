@@ -113,7 +113,7 @@ class PixelNeighbours:
         if self.size < 1:
             raise ValueError(f"expected size above 0, got {self.size}")
 
-    def fit(self, pairs: Pairs, *, run: Run) -> PixelNeighboursModel:
+    def fit(self, pairs: Pairs, *, run: Run | None = None) -> PixelNeighboursModel:
         """The fitted model."""
         check_trainable(pairs)
         texts: dict[str, list[int]] = {}

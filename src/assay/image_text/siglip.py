@@ -35,8 +35,9 @@ class SigLIP(TwoTowers):
     chunk: int | None = None
     ring: bool = False
 
-    def fit(self, pairs: Pairs, *, run: Run) -> ImageTextModel:
+    def fit(self, pairs: Pairs, *, run: Run | None = None) -> ImageTextModel:
         """The fitted model."""
+        run = run or Run()
         with seeded(run):
             module, tokenizer = self.towers(pairs, run, log_scale=LOG_SCALE_OF_SIGMOID, bias=self.bias)
 

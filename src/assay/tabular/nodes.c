@@ -141,7 +141,7 @@ EXPORT void assay_copy_tree(const Problem *p, Tree *tree, const Nodes *to)
     int64_t num_categories = 0;
     for (int64_t i = 0; i < tree->num_nodes; i++) {
         const Node *node = node_at(tree, i);
-        bool is_leaf = node->feature < 0, by_category = !is_leaf & p->is_category[is_leaf ? 0 : node->feature];
+        bool is_leaf = node->feature < 0, by_category = (!is_leaf) & p->is_category[is_leaf ? 0 : node->feature];
         int32_t listed = node->categories.count & -(int32_t)by_category;
         to->feature[i] = node->feature;
         to->left[i] = (int32_t)node->left - is_leaf; /* -1 for a leaf */
