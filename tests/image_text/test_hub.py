@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ def numbered(special, joint=""):
 
 
 def clip():
-    vocabulary = numbered(["!", "#", "$", "<|startoftext|>", "<|endoftext|>"], "</w>")
+    vocabulary = numbered(["!", "#", "$"], "</w>")
+    vocabulary |= {mark: len(vocabulary) + i for i, mark in enumerate(["<|startoftext|>", "<|endoftext|>"])}
     tokenizer = transformers.CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=LENGTH)
     images = transformers.CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=SQUARE)
     text = {**SIZES, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
@@ -135,7 +137,7 @@ def test_the_rules_are_those_that_the_tokenizer_itself_has(saved):
     kind, _, _, folder = saved
     models = {"clip": CLIPModel, "siglip": SigLIPModel, "siglip2": SigLIP2Model}
     wanted = {
-        "clip": Rules.clip(length=LENGTH, start=3, end=4, pad=4),  # Not 0 and 2, as config.json has it.
+        "clip": Rules.clip(length=LENGTH, start=21, end=22, pad=22),  # Not 0 and 2, as config.json has it.
         "siglip": Rules.siglip(length=LENGTH),
         "siglip2": Rules.siglip2(length=LENGTH),
     }
@@ -150,6 +152,23 @@ def test_a_folder_of_the_hub_itself_describes_images_in_a_file_of_its_own(saved)
     found = ImageTextModel.load(folder).processor
     assert found == nested
     assert isinstance(found, NaFlexProcessor if kind == "siglip2" else ImageProcessor)
+
+
+def test_a_clip_goes_to_open_clip_s_layout_and_back(saved, tmp_path):
+    kind, _, _, folder = saved
+    ours, there = ImageTextModel.load(folder), tmp_path / "there"
+    if kind != "clip":
+        with pytest.raises(ValueError, match=r"expected a CLIPModel, as open_clip has them, got SigLIP"):
+            ours.save_open_clip(there)
+        return
+    ours.save_open_clip(there)
+    assert not (there / "config.json").exists()
+    again = ImageTextModel.load(there)
+    assert again.tokenizer.rules == ours.tokenizer.rules
+    assert np.array_equal(again.scores(pictures(), TEXTS), ours.scores(pictures(), TEXTS))
+    ours.tokenizer.rules = replace(ours.tokenizer.rules, end=21)
+    with pytest.raises(ValueError, match="open_clip ends texts with the last token, 22, this model with 21"):
+        ours.save_open_clip(there)
 
 
 def test_is_searched_and_knows_classes(saved, tmp_path, capsys):

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,8 @@ from torchvision_operators import declared
 
 from assay.image_text.clip_model import CLIPConfig, CLIPModel, CLIPVisionConfig
 from assay.image_text.contrast import softmax_loss, unit
-from assay.image_text.open_clip import NAMES, from_open_clip, to_open_clip
+from assay.image_text.open_clip import NAMES, from_open_clip, read_open_clip, to_open_clip, write_open_clip
+from assay.image_text.processor import ImageProcessor
 from assay.image_text.text_transformer import TextConfig
 
 VISION = CLIPVisionConfig(
@@ -107,6 +109,96 @@ def test_there_and_back_is_the_same_model():
     assert again.config.vision_config == VISION
     for name, p in ours.state_dict().items():
         assert torch.equal(again.state_dict()[name], p), name
+
+
+PROCESSOR = ImageProcessor(size=21, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), resample="bilinear")
+
+
+@pytest.mark.parametrize("act", ["quick_gelu", "gelu"])
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+def test_a_folder_holds_the_model_and_what_prepares_its_images(tmp_path, act, fit):
+    vision, text = replace(VISION, hidden_act=act), replace(TEXT, hidden_act=act)
+    ours = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=18))
+    processor = replace(PROCESSOR, fit=fit)
+    write_open_clip(tmp_path / "new", ours, processor)
+    again, read = read_open_clip(tmp_path / "new")
+    assert (again.config.vision_config, again.config.text_config) == (vision, text)
+    assert read == processor
+    for name, p in ours.state_dict().items():
+        assert torch.equal(again.state_dict()[name], p), name
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "open_clip_config.json",
+        "open_clip_model.safetensors",
+    ]
+
+
+def test_what_a_published_folder_leaves_out_has_open_clips_defaults(tmp_path):
+    write_open_clip(tmp_path, model(), PROCESSOR)
+    path = tmp_path / "open_clip_config.json"
+    written = json.loads(path.read_text())
+    del written["preprocess_cfg"], written["model_cfg"]["quick_gelu"]
+    path.write_text(json.dumps(written))
+    again, read = read_open_clip(tmp_path)
+    assert again.config.vision_config.hidden_act == "gelu"
+    assert read == ImageProcessor(size=21)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vision_cfg": {"timm_model_name": "vit"}}, "vision_cfg with timm_model_name"),
+        ({"text_cfg": {"no_causal_mask": True}}, "text_cfg with no_causal_mask"),
+        ({"custom_text": True}, "model_cfg with custom_text"),
+        ({"vision_cfg": None}, "expected the description of a CLIP of open_clip, got"),
+    ],
+)
+def test_folders_of_other_models_are_refused(tmp_path, change, message):
+    write_open_clip(tmp_path, model(), PROCESSOR)
+    path = tmp_path / "open_clip_config.json"
+    written = json.loads(path.read_text())
+    for name, value in change.items():
+        if isinstance(value, dict):
+            written["model_cfg"][name] |= value
+        else:
+            written["model_cfg"][name] = value
+    path.write_text(json.dumps(written))
+    with pytest.raises(ValueError, match=message):
+        read_open_clip(tmp_path)
+
+
+def test_pickled_weights_are_not_read(tmp_path):
+    write_open_clip(tmp_path, model(), PROCESSOR)
+    (tmp_path / "open_clip_model.safetensors").rename(tmp_path / "open_clip_pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"open_clip_pytorch_model.bin is a pickle, which is not read"):
+        read_open_clip(tmp_path)
+
+
+def test_an_activation_that_open_clip_does_not_have_is_refused(tmp_path):
+    vision = replace(VISION, hidden_act="gelu_pytorch_tanh")
+    other = CLIPModel(CLIPConfig(text_config=TEXT, vision_config=vision, projection_dim=18))
+    with pytest.raises(ValueError, match="expected gelu or quick_gelu in both towers, got gelu_pytorch_tanh"):
+        write_open_clip(tmp_path, other, PROCESSOR)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("open_clip") is None, reason="a peer that is seldom installed")
+@pytest.mark.parametrize("act", ["quick_gelu", "gelu"])
+def test_open_clip_reads_the_folder(tmp_path, act):
+    operators = declared()
+    import open_clip
+
+    assert operators is not None
+    vision = replace(VISION, hidden_act=act, intermediate_size=120)
+    text = replace(TEXT, hidden_act=act, intermediate_size=96)
+    ours = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=18))
+    write_open_clip(tmp_path, ours, PROCESSOR)
+    theirs = open_clip.create_model(f"local-dir:{tmp_path}")
+    assert tuple(theirs.visual.image_mean) == PROCESSOR.mean
+    images = torch.randn(2, 3, 21, 21, generator=torch.Generator().manual_seed(0))
+    tokens = torch.tensor([[35, 3, 36, 0, 0, 0, 0, 0, 0, 0, 0], [35, 1, 2, 3, 4, 5, 6, 7, 8, 9, 36]])
+    with torch.no_grad():
+        assert torch.allclose(ours.encode_image(images), theirs.encode_image(images), atol=1e-5)
+        assert torch.allclose(ours.encode_text(tokens), theirs.encode_text(tokens), atol=1e-5)
 
 
 def test_other_weights_are_refused():

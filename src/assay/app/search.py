@@ -17,7 +17,7 @@ class Search(Command):
     """Find the pictures that fit a text, with a model of images and texts."""
 
     model: Annotated[Positional[Path], arg(metavar="MODEL")]
-    """Folder that `assay fit` wrote, of a finished trial, or of a CLIP or SigLIP (2, too) from Hugging Face."""
+    """Folder that `assay fit` wrote, of a finished trial, or of a CLIP or SigLIP from Hugging Face's hub."""
     text: Annotated[Positional[str], arg(metavar="TEXT")]
     """What to look for."""
     data: Annotated[str | None, option("FILE", "the pictures that the model kept")] = None

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from assay.core.files import write_json
 from assay.data.pairs import Pairs, read_gallery
+from assay.image_text.clip_model import CLIPModel
 from assay.image_text.contrast import unit
 from assay.image_text.dual_encoder import DualConfig, DualEncoder
 from assay.image_text.hub import MODELS, load_tokenizer, save_for_transformers
+from assay.image_text.open_clip import has_open_clip, read_open_clip, write_open_clip
 from assay.image_text.pictures import Originals, at_once
 from assay.image_text.processor import ImageProcessor, NaFlexProcessor, read_processor
 from assay.image_text.siglip2_model import Patches
@@ -201,36 +203,60 @@ class ImageTextModel(Searcher):
         if self.gallery is not None:
             self.gallery.save(folder / "gallery")
 
+    def save_open_clip(self, folder: Path) -> None:
+        """Writes a CLIP as open_clip reads it from a folder ("local-dir:...") or from Hugging Face's hub.
+
+        Raises:
+            ValueError: the model is no CLIP of two transformers, or texts do not end with the last token.
+        """
+        if not isinstance(self.module, CLIPModel) or not isinstance(self.processor, ImageProcessor):
+            raise ValueError(f"expected a CLIPModel, as open_clip has them, got {type(self.module).__name__}")
+        last, end = self.module.config.text_config.vocab_size - 1, self.tokenizer.rules.end
+        if end != last:
+            raise ValueError(f"open_clip ends texts with the last token, {last}, this model with {end}")
+        write_open_clip(folder, self.module, self.processor)
+        save_for_transformers(folder, self.module, self.tokenizer)
+        self.tokenizer.save(folder)
+
     @classmethod
     def load(cls, folder: Path) -> "ImageTextModel":
         """The model that `save` wrote, or a CLIP, SigLIP or SigLIP 2 as Hugging Face's hub has them.
 
+        A CLIP may also be in open_clip's layout; where a folder has both, transformers' is read.
+
         Raises:
             ValueError: the folder holds no such model.
         """
-        config = read_config(folder)
-        kind = config.get("model_type")
-        if kind == _KIND:
-            module: Any = DualEncoder(
-                DualConfig.from_json({k: v for k, v in config.items() if k != "model_type"})
-            )
-            tensors = read_tensors(folder)
-            if tensors.keys() != module.state_dict().keys():
-                raise ValueError(f"{folder}: the tensors are not those of its configuration")
-            module.load_state_dict(tensors)
-        elif isinstance(kind, str) and kind in MODELS:
-            module = MODELS[kind].from_pretrained(folder).float()  # Pictures are prepared in float32.
-        else:
-            raise ValueError(f"{folder}: expected a model of images and texts, got {kind!r}")
+        module, processor = _read(folder)
         gallery = Pairs.open(folder / "gallery") if (folder / "gallery").is_dir() else None
         facts = folder / "facts.json"
         return cls(
             module.train(False),
             Tokenizer.load(folder) if has_rules(folder) else load_tokenizer(folder, module),
-            read_processor(folder),
+            processor,
             gallery,
             facts=json.loads(facts.read_text("utf-8")) if facts.is_file() else {},
         )
+
+
+def _read(folder: Path) -> tuple[Any, ImageProcessor | NaFlexProcessor]:
+    """The towers in a folder, and what prepares their images."""
+    if has_open_clip(folder) and not (folder / "config.json").is_file():
+        clip, processor = read_open_clip(folder)
+        return clip.float(), processor
+    config = read_config(folder)
+    kind = config.pop("model_type", None)
+    if kind == _KIND:
+        module = DualEncoder(DualConfig.from_json(config))
+        tensors = read_tensors(folder)
+        if tensors.keys() != module.state_dict().keys():
+            raise ValueError(f"{folder}: the tensors are not those of its configuration")
+        module.load_state_dict(tensors)
+        return module, read_processor(folder)
+    if isinstance(kind, str) and kind in MODELS:
+        # Pictures are prepared in float32.
+        return MODELS[kind].from_pretrained(folder).float(), read_processor(folder)
+    raise ValueError(f"{folder}: expected a model of images and texts, got {kind!r}")
 
 
 def gallery_of(pairs: Pairs, limit: int = 2000) -> Pairs:

@@ -91,18 +91,23 @@ def _joined(pieces: Mapping[int, Tensor]) -> Tensor:
 
 def write_checkpoint(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Writes config.json and model.safetensors into `folder`, which is created if need be."""
+    write_tensors(folder, tensors)
+    write_json(folder / "config.json", dict(config))
+
+
+def write_tensors(folder: Path, tensors: Mapping[str, Tensor], *, name: str = _WEIGHTS) -> None:
+    """Writes a file of tensors into `folder`, which is created if need be; whole or not at all."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     # A copy of each: parts of one tensor share memory, which the format refuses.
     copies = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
-    scratch = folder / f".{_WEIGHTS}-{os.getpid()}"
+    scratch = folder / f".{name}-{os.getpid()}"
     try:
         save_file(copies, scratch, metadata={"format": "pt"})
-        os.replace(scratch, folder / _WEIGHTS)
+        os.replace(scratch, folder / name)
     finally:
         scratch.unlink(missing_ok=True)
-    write_json(folder / "config.json", dict(config))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -121,8 +126,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of model.safetensors, or of its shards, by their names on disk.
+def read_tensors(folder: Path, *, name: str = _WEIGHTS) -> dict[str, Tensor]:
+    """All tensors of the file `name`, or of its shards, by their names on disk.
 
     Raises:
         ValueError: there are none, or a file is damaged. A pickle (pytorch_model.bin) is never read.
@@ -130,17 +135,17 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    index = folder / f"{_WEIGHTS}.index.json"
-    names = [_WEIGHTS]
-    if not (folder / _WEIGHTS).exists() and index.exists():
+    index = folder / f"{name}.index.json"
+    names = [name]
+    if not (folder / name).exists() and index.exists():
         names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
     tensors: dict[str, Tensor] = {}
-    for name in names:
-        path = folder / name
-        if Path(name).name != name or not path.exists():
+    for part in names:
+        path = folder / part
+        if Path(part).name != part or not path.exists():
             others = [p.name for p in folder.glob("*.bin")] if folder.is_dir() else []
             why = f"; {', '.join(others)} is a pickle, which is not read" if others else ""
-            raise ValueError(f"{folder}: expected the file {name}{why}")
+            raise ValueError(f"{folder}: expected the file {part}{why}")
         try:
             tensors |= load_file(path)
         except SafetensorError as error:
