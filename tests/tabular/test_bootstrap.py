@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.data.table import Column, Table
-from assay.tabular.bootstrap import Population, content_order
+from assay.tabular.bootstrap import Population, content_order, stable_order
 
 
 @settings(max_examples=20, deadline=None)
@@ -46,3 +46,14 @@ def test_rows_are_drawn_in_proportion_to_their_weights():
         assert distinct[2] == 0
     assert len(Population.of(order, np.array([1.0, 2.0, 0.0, 5.0]))) == 8
     assert len(Population.of(order, None)) == 4
+
+
+@given(st.lists(st.integers(0, 5) | st.integers(2**63, 2**64 - 1), max_size=200))
+def test_equal_words_keep_their_order(words):
+    values = np.array(words, np.uint64)
+    assert np.array_equal(stable_order(values), np.argsort(values, kind="stable"))
+
+
+def test_many_words_of_which_few_are_equal_keep_their_order():
+    values = np.random.default_rng(0).integers(0, 10_000, 5_000).astype(np.uint64)
+    assert np.array_equal(stable_order(values), np.argsort(values, kind="stable"))

@@ -77,4 +77,16 @@ def content_order(table: Table, target: NDArray[Any]) -> NDArray[np.int64]:
         mixed ^= word
         mixed *= np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
         mixed ^= mixed >> np.uint64(32)
-    return np.argsort(mixed, kind="stable")
+    return stable_order(mixed)
+
+
+def stable_order(words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Returns what a stable argsort does; NumPy's other one has vectors, and few of these words are equal."""
+    order = np.argsort(words)
+    found = words[order]
+    tied = found[1:] == found[:-1]
+    if tied.any():
+        run = np.concatenate([[0], np.cumsum(~tied)])
+        within = np.flatnonzero(np.concatenate([[False], tied]) | np.concatenate([tied, [False]]))
+        order[within] = order[within][np.lexsort((order[within], run[within]))]
+    return order
