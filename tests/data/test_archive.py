@@ -93,7 +93,11 @@ class TestMembers:
         assert read_members(path, lambda name: True) == FILES
         assert read_members(path, lambda name: False) == {}
 
-    @pytest.mark.parametrize("content", [b"", b"nothing", zipped(FILES), tarred(FILES)[:100]])
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"nothing", zipped(FILES), tarred(FILES)[:100]],
+        ids=["empty", "text", "zip", "cut off"],  # Archives have the time in them.
+    )
     def test_what_is_no_tar_archive(self, tmp_path, content):
         path = tmp_path / "a.tar"
         path.write_bytes(content)
