@@ -1,7 +1,6 @@
 """EfficientNet, fine-tuned: a network begins with its weights of ImageNet and is trained further as a whole.
 
-It costs more than a probe of the features (`efficientnet_probe`), and gains where pictures are unlike
-photographs or labels are many.
+A probe (`efficientnet_probe`) keeps the features and learns to read them; here they may change.
 
 Reference:
     Kornblith, Shlens, Le. "Do Better ImageNet Models Transfer Better?". CVPR 2019. arXiv:1805.08974v3
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from assay.core.run import Run
 from assay.data.labelled import LabelledImages
 from assay.images.classifier import NetworkClassifier
-from assay.images.efficientnet_lite import MEAN, STD, EfficientNetLite0
+from assay.images.efficientnet_lite import MEAN, STD, EfficientNetLite0, check_size
 from assay.images.preprocessing import Preprocessing
 from assay.images.training import check_settings, trained
 from assay.train.optimizers import adamw
@@ -51,8 +50,7 @@ class EfficientNetFineTune:
             positive=("examples", "batch_size", "learning_rate"),
             not_negative=("weight_decay", "shift", "drop_path_rate"),
         )
-        if self.size < 32:
-            raise ValueError(f"expected a size of at least 32, the network's stride, got {self.size}")
+        check_size(self.size)
 
     def fit(self, data: LabelledImages, *, run: Run | None = None) -> NetworkClassifier:
         """The trained classifier.

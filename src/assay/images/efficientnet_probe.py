@@ -17,7 +17,7 @@ from torch import nn
 from assay.core.run import Run
 from assay.data.labelled import LabelledImages
 from assay.images.classifier import NetworkClassifier
-from assay.images.efficientnet_lite import MEAN, STD, EfficientNetLite0
+from assay.images.efficientnet_lite import MEAN, STD, EfficientNetLite0, check_size
 from assay.images.preprocessing import Preprocessing
 from assay.images.probe import linear_probe
 from assay.train.seeding import seeded
@@ -40,8 +40,7 @@ class EfficientNetProbe:
     penalties: tuple[float, ...] = (1e-3, 1e-2, 1e-1)
 
     def __post_init__(self) -> None:
-        if self.size < 32:
-            raise ValueError(f"expected a size of at least 32, the network's stride, got {self.size}")
+        check_size(self.size)
         if not self.penalties or not min(self.penalties) > 0:
             raise ValueError(f"expected penalties above 0, got {self.penalties}")
         if self.max_images is not None and self.max_images < 2:
